@@ -1,0 +1,120 @@
+# Every task of the repository. `make` alone lists them; each one does the set-up that it needs.
+
+PYTHON ?= python3
+SECONDS ?= 60
+
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := $(VENV)/.tools
+BUILT := $(VENV)/.built
+
+# An extension module from elsewhere must not leak in, and nothing may be installed outside the environment.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME
+
+RUST_SOURCES := $(shell find crates -path '*/tests' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+EXTENSION := $(wildcard python/saranwrap/_native*.so)
+
+# A minimal Rust comes without clippy and rustfmt. That keeps nobody from running the tests, but CI insists on both.
+# $(1): the subcommand, $(2): its arguments, $(3): the component that brings it.
+define cargo-component
+@if cargo $(1) --version >/dev/null 2>&1 || [ -n "$$CI" ]; then set -x; cargo $(1) $(2); \
+else echo "skipped: 'cargo $(1)' is not installed; 'rustup component add $(3)' brings it"; fi
+endef
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- set-up: each step leaves a stamp, so that doing it again costs nothing ----
+
+.PHONY: setup
+setup: $(TOOLS) ## make .venv with the build and test tools (PYTHON=python3.13 picks the interpreter)
+
+$(TOOLS): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Saranwrap needs Python 3.11 or newer, and '$(PYTHON)' is not that: say 'make PYTHON=python3.12 ...'" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+.PHONY: build
+build: $(BUILT) ## compile the extension module into .venv
+
+# The wheel is an editable one: changes of Python files need no build. A deleted extension module needs one.
+$(BUILT): $(TOOLS) pyproject.toml Cargo.toml $(wildcard Cargo.lock) $(RUST_SOURCES) $(if $(EXTENSION),,missing-extension)
+	$(BIN)/maturin develop --release
+	@touch $@
+
+.PHONY: missing-extension
+missing-extension:
+
+# ---- use ----
+
+.PHONY: demo
+demo: build ## show the main job on real input
+	@$(BIN)/python examples/demo.py
+
+# ---- tests and checks ----
+
+.PHONY: test
+test: format-check lint types test-rust test-python ## run every check and every test of both languages
+
+.PHONY: test-rust
+test-rust: ## run the tests of the engine
+	cargo test --workspace --exclude saranwrap-python
+
+.PHONY: test-python
+test-python: build ## run the tests of the package (ARGS='-k name' narrows them)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## look for faults in the text of both languages
+	$(call cargo-component,clippy,--workspace --all-targets -- -D warnings,clippy)
+	$(BIN)/ruff check .
+
+.PHONY: format
+format: setup ## rewrite both languages in the agreed layout
+	cargo fmt --all
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+.PHONY: format-check
+format-check: setup ## fail where `make format` would change something
+	$(call cargo-component,fmt,--all --check,rustfmt)
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: build ## check the types of the package, and its stub against the extension module
+	$(BIN)/mypy
+	$(BIN)/stubtest --mypy-config-file pyproject.toml saranwrap._native
+
+.PHONY: transparency
+transparency: build ## run CPython's own tests against proxies, and write docs/transparency.md
+	$(BIN)/python -m tests.transparency --markdown docs/transparency.md
+
+.PHONY: fuzz
+fuzz: ## feed mutated bytes to the decoders, SECONDS=60 for each target
+	fuzz/run $(SECONDS)
+
+# ---- artefacts ----
+
+.PHONY: docs
+docs: build ## build the crate manual, and run every example in the documents
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --exclude saranwrap-python
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_examples.py
+
+.PHONY: wheel
+wheel: setup ## build a wheel into dist/
+	$(BIN)/maturin build --release --out dist
+
+.PHONY: clean
+clean: ## delete all that the other targets made
+	cargo clean
+	rm -rf $(VENV) dist python/saranwrap/_native*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

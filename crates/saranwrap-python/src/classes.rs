@@ -1,0 +1,96 @@
+//! From a class number to the local class that stands for it, and from an id to its one proxy.
+//! How a remote class is described and built is told in `_classes.py`: a metaclass cannot be written in Rust.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use saranwrap::op::Op;
+
+use crate::fault::Result;
+use crate::names;
+use crate::proxy::Proxy;
+use crate::session::Session;
+
+/// The local class for a class of the other side.
+pub(crate) struct Mirror {
+    pub(crate) class: Py<PyAny>,
+    /// What `__class__` of an instance answers.
+    pub(crate) answer: Py<PyAny>,
+    /// Derived here from a remote class.
+    pub(crate) derived: bool,
+}
+
+impl Mirror {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { class: self.class.clone_ref(py), answer: self.answer.clone_ref(py), derived: self.derived }
+    }
+}
+
+/// The mirror of a class, described by the other side the first time it is met.
+pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror> {
+    let py = session.py();
+    let find = || session.get().mirrors().get(&class).map(|mirror| mirror.clone_ref(py));
+    if let Some(mirror) = find() {
+        return Ok(mirror);
+    }
+    let description = Session::ask(session, Op::Describe, class, &[])?;
+    let made = names::MAKE_MIRROR.get(py)?.call1((session, class, description))?;
+    // Another thread may have met the same class while we asked; its mirror stays the only one.
+    if let Some(mirror) = find() {
+        return Ok(mirror);
+    }
+    let (made, answer): (Bound<'_, PyAny>, Bound<'_, PyAny>) = made.extract()?;
+    session.get().register(class, &made, &answer, false);
+    Ok(Mirror { class: made.unbind(), answer: answer.unbind(), derived: false })
+}
+
+/// A class handed to the user: from now on it keeps its session alive, as a proxy does.
+pub(crate) fn class<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Bound<'py, PyAny>> {
+    let py = session.py();
+    let class = mirror(session, id)?.class.into_bound(py);
+    if class.get_type().is_subclass(names::REMOTE_TYPE.get(py)?)? {
+        let setattr = py.get_type::<PyType>().getattr("__setattr__")?;
+        setattr.call1((&class, "_saran_hold_", session))?;
+    }
+    Ok(class)
+}
+
+/// The one proxy for an id.
+pub(crate) fn proxy<'py>(session: &Bound<'py, Session>, id: u64, class: u64) -> Result<Bound<'py, PyAny>> {
+    if let Some(live) = session.get().live(session.py(), id) {
+        live.get().given_again();
+        return Ok(live.into_any());
+    }
+    let mirror = mirror(session, class)?;
+    make(session, id, mirror)
+}
+
+/// A bare proxy, whatever the class: what keeps a remote exception alive.
+pub(crate) fn handle<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Bound<'py, PyAny>> {
+    if let Some(live) = session.get().live(session.py(), id) {
+        live.get().given_again();
+        return Ok(live.into_any());
+    }
+    let base = names::OBJECT_PROXY.get(session.py())?.clone().unbind();
+    make(session, id, Mirror { class: base.clone_ref(session.py()), answer: base, derived: false })
+}
+
+fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: Mirror) -> Result<Bound<'py, PyAny>> {
+    static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = session.py();
+    let new = NEW.get_or_try_init(py, || py.get_type::<Proxy>().getattr("__new__").map(Bound::unbind))?.bind(py);
+    let class = mirror.class.bind(py);
+    // A class that is local on both sides (an enum, say) cannot carry a proxy; a bare one stands in.
+    let class = match class.cast::<PyType>() {
+        Ok(class) if class.is_subclass_of::<Proxy>()? => class.clone().into_any(),
+        _ => names::OBJECT_PROXY.get(py)?.clone(),
+    };
+    let made = new.call1((class, session, id, mirror.answer, mirror.derived))?;
+    // While it was made, collection may have run foreign code that met the same id: the first proxy wins, and the
+    // second gives its count back as it is dropped.
+    if let Some(live) = session.get().live(py, id) {
+        return Ok(live.into_any());
+    }
+    session.get().remember(id, &made)?;
+    Ok(made)
+}

@@ -1,0 +1,345 @@
+//! Wire -> Python object. The bytes come from a process that may be hostile: every claim is checked here.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented, PySet,
+    PySlice, PyString, PyTuple,
+};
+use saranwrap::error::Error;
+use saranwrap::link::Side;
+use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
+
+use crate::classes;
+use crate::fault::{Fault, Result};
+use crate::loans::{self, Key};
+use crate::names;
+use crate::session::Session;
+
+pub(crate) struct Decoder<'a, 'py> {
+    session: &'a Bound<'py, Session>,
+    reader: Reader<'a>,
+    key: Key,
+    depth: usize,
+}
+
+impl<'a, 'py> Decoder<'a, 'py> {
+    pub(crate) fn new(session: &'a Bound<'py, Session>, reader: Reader<'a>, key: Key) -> Self {
+        Self { session, reader, key, depth: 0 }
+    }
+
+    fn py(&self) -> Python<'py> {
+        self.session.py()
+    }
+
+    pub(crate) fn value(&mut self) -> Result<Bound<'py, PyAny>> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::garbled("a value is nested deeper than the protocol allows").into());
+        }
+        self.depth += 1;
+        let value = self.item();
+        self.depth -= 1;
+        value
+    }
+
+    fn item(&mut self) -> Result<Bound<'py, PyAny>> {
+        let py = self.py();
+        Ok(match self.reader.next()? {
+            Item::Null => py.None().into_bound(py),
+            Item::Bool(value) => PyBool::new(py, value).to_owned().into_any(),
+            Item::Uint(value) => small(py, value)?,
+            Item::Nint(value) => small(py, -1 - i128::from(value))?,
+            Item::Float(value) => PyFloat::new(py, value).into_any(),
+            Item::Bytes(value) => PyBytes::new(py, value).into_any(),
+            Item::Text(value) => PyString::new(py, value).into_any(),
+            Item::Array(count) => PyTuple::new(py, self.values(count)?)?.into_any(),
+            Item::Map(count) => self.kwargs(count)?.into_any(),
+            Item::Tag(tag) => self.tagged(tag)?,
+        })
+    }
+
+    fn values(&mut self, count: usize) -> Result<Vec<Bound<'py, PyAny>>> {
+        // The reader has checked that `count` items could fit into the bytes that are left.
+        let mut values = Vec::with_capacity(count.min(4096));
+        for _ in 0..count {
+            values.push(self.value()?);
+        }
+        Ok(values)
+    }
+
+    fn kwargs(&mut self, count: usize) -> Result<Bound<'py, PyDict>> {
+        let kwargs = PyDict::new(self.py());
+        for _ in 0..count {
+            let name = self.value()?;
+            kwargs.set_item(name, self.value()?)?;
+        }
+        Ok(kwargs)
+    }
+
+    fn tagged(&mut self, tag: u64) -> Result<Bound<'py, PyAny>> {
+        match tag {
+            tag::POS_BIGNUM | tag::NEG_BIGNUM => self.bigint(tag),
+            tag::LIST | tag::DICT | tag::SET | tag::BYTEARRAY => self.container(tag),
+            tag::SAME => self.same(),
+            tag::THEIRS => self.theirs(),
+            tag::MINE => self.mine(),
+            tag::CLASS => self.class(),
+            tag::NAMED => self.named(),
+            tag::FROZENSET => self.frozenset(),
+            tag::COMPLEX => self.complex(),
+            tag::ELLIPSIS => self.unit(|py| PyEllipsis::get(py).to_owned().into_any()),
+            tag::NOT_IMPLEMENTED => self.unit(|py| PyNotImplemented::get(py).to_owned().into_any()),
+            tag::SLICE | tag::RANGE => self.triple(tag),
+            tag::SURROGATES => self.surrogates(),
+            tag::KNOWN => self.known(),
+            tag::EXCEPTION => self.exception(),
+            tag::TRACEBACK => self.traceback(),
+            tag::PICKLE => self.pickle(),
+            unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
+        }
+    }
+
+    fn unit(&mut self, value: impl FnOnce(Python<'py>) -> Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
+        match self.reader.next()? {
+            Item::Null => Ok(value(self.py())),
+            _ => Err(Error::garbled("a singleton carries something").into()),
+        }
+    }
+
+    fn bigint(&mut self, tag: u64) -> Result<Bound<'py, PyAny>> {
+        let bytes = self.reader.bytes("bignum")?;
+        let int = self.py().get_type::<PyInt>();
+        let magnitude = int.call_method1("from_bytes", (PyBytes::new(self.py(), bytes), "big"))?;
+        if tag == tag::POS_BIGNUM { Ok(magnitude) } else { Ok(magnitude.call_method0("__invert__")?) }
+    }
+
+    /// A loan: it is noted before its items are read, since they may refer to it.
+    fn container(&mut self, kind: u64) -> Result<Bound<'py, PyAny>> {
+        let py = self.py();
+        self.pair("loan")?;
+        let number = self.reader.u64("loan number")?;
+        let object = match kind {
+            tag::LIST => PyList::empty(py).into_any(),
+            tag::DICT => PyDict::new(py).into_any(),
+            tag::SET => PySet::empty(py)?.into_any(),
+            _ => PyByteArray::new(py, self.reader.bytes("bytearray")?).into_any(),
+        };
+        loans::borrow(self.key, number, &object);
+        match kind {
+            tag::LIST => {
+                let list = object.cast::<PyList>()?;
+                for _ in 0..self.reader.array("list")? {
+                    list.append(self.value()?)?;
+                }
+            }
+            tag::DICT => {
+                let dict = object.cast::<PyDict>()?;
+                for _ in 0..self.reader.map("dict")? {
+                    let key = self.value()?;
+                    dict.set_item(key, self.value()?)?;
+                }
+            }
+            tag::SET => {
+                let set = object.cast::<PySet>()?;
+                for _ in 0..self.reader.array("set")? {
+                    set.add(self.value()?)?;
+                }
+            }
+            _ => {}
+        }
+        loans::settle(self.key, number, py);
+        Ok(object)
+    }
+
+    fn pair(&mut self, field: &'static str) -> Result<()> {
+        match self.reader.array(field)? {
+            2 => Ok(()),
+            other => Err(Error::garbled(format!("{field} has {other} parts instead of 2")).into()),
+        }
+    }
+
+    fn same(&mut self) -> Result<Bound<'py, PyAny>> {
+        let number = self.reader.u64("loan number")?;
+        loans::twin(self.key, number, self.py())
+            .ok_or_else(|| Error::garbled(format!("loan {number} was never made")).into())
+    }
+
+    fn theirs(&mut self) -> Result<Bound<'py, PyAny>> {
+        let id = self.reader.u64("id")?;
+        self.session.get().exported(self.py(), id)
+    }
+
+    fn mine(&mut self) -> Result<Bound<'py, PyAny>> {
+        self.pair("reference")?;
+        let id = self.reader.u64("id")?;
+        let class = self.reader.u64("class")?;
+        classes::proxy(self.session, id, class)
+    }
+
+    fn class(&mut self) -> Result<Bound<'py, PyAny>> {
+        let id = self.reader.u64("class")?;
+        classes::class(self.session, id)
+    }
+
+    fn named(&mut self) -> Result<Bound<'py, PyAny>> {
+        self.pair("name")?;
+        let module = self.reader.text("module")?;
+        let qualname = self.reader.text("qualified name")?;
+        let object = names::RESOLVE.get(self.py())?.call1((self.session, module, qualname))?;
+        Ok(object)
+    }
+
+    fn frozenset(&mut self) -> Result<Bound<'py, PyAny>> {
+        let count = self.reader.array("frozenset")?;
+        Ok(PyFrozenSet::new(self.py(), self.values(count)?)?.into_any())
+    }
+
+    fn complex(&mut self) -> Result<Bound<'py, PyAny>> {
+        self.pair("complex")?;
+        match (self.reader.next()?, self.reader.next()?) {
+            (Item::Float(real), Item::Float(imag)) => Ok(PyComplex::from_doubles(self.py(), real, imag).into_any()),
+            _ => Err(Error::garbled("a complex number is not made of two floats").into()),
+        }
+    }
+
+    fn triple(&mut self, kind: u64) -> Result<Bound<'py, PyAny>> {
+        if self.reader.array("slice or range")? != 3 {
+            return Err(Error::garbled("a slice or range does not have 3 parts").into());
+        }
+        let parts = PyTuple::new(self.py(), self.values(3)?)?;
+        let class = match kind {
+            tag::SLICE => self.py().get_type::<PySlice>(),
+            _ => self.py().get_type::<pyo3::types::PyRange>(),
+        };
+        Ok(class.call1(parts)?)
+    }
+
+    fn surrogates(&mut self) -> Result<Bound<'py, PyAny>> {
+        let bytes = PyBytes::new(self.py(), self.reader.bytes("string with surrogates")?);
+        Ok(bytes.call_method1("decode", ("utf-8", "surrogatepass"))?)
+    }
+
+    fn known(&mut self) -> Result<Bound<'py, PyAny>> {
+        let count = self.reader.array("known value")?;
+        let parts = self.values(count)?;
+        Ok(names::KNOWN_DECODE.get(self.py())?.call1(PyTuple::new(self.py(), parts)?)?)
+    }
+
+    fn exception(&mut self) -> Result<Bound<'py, PyAny>> {
+        let count = self.reader.array("exception")?;
+        if count < 2 {
+            return Err(Error::garbled("an exception has no parts").into());
+        }
+        let id = self.reader.u64("id")?;
+        let handle = classes::handle(self.session, id)?;
+        let mut parts = vec![self.session.clone().into_any(), handle];
+        parts.extend(self.values(count - 1)?);
+        Ok(names::EXCEPTION_BUILD.get(self.py())?.call1(PyTuple::new(self.py(), parts)?)?)
+    }
+
+    fn traceback(&mut self) -> Result<Bound<'py, PyAny>> {
+        let frames = self.value()?;
+        Ok(names::TRACEBACK_BUILD.get(self.py())?.call1((frames,))?)
+    }
+
+    /// Unpickling runs what the sender likes. A child may trust its parent; a parent only where the user said so.
+    fn pickle(&mut self) -> Result<Bound<'py, PyAny>> {
+        self.pair("pickle")?;
+        let number = self.reader.u64("loan number")?;
+        let bytes = self.reader.bytes("pickle")?;
+        let session = self.session.get();
+        if session.side() == Side::Parent && !session.trusts() {
+            return Err(Error::garbled("the child sent a pickle, but it is not trusted").into());
+        }
+        let object = names::UNPICKLE.get(self.py())?.call1((self.session, PyBytes::new(self.py(), bytes)))?;
+        if number != 0 {
+            loans::borrow(self.key, number, &object);
+        }
+        Ok(object)
+    }
+
+    /// What follows the value: changed loans, and modules the other side has loaded.
+    pub(crate) fn trailer(&mut self) -> Result<()> {
+        if self.reader.at_end() {
+            return Ok(());
+        }
+        self.pair("trailer")?;
+        for _ in 0..self.reader.array("changes")? {
+            self.change()?;
+        }
+        let mut news = Vec::new();
+        for _ in 0..self.reader.array("modules")? {
+            news.push(self.reader.text("module")?.to_owned());
+        }
+        self.session.get().hear_of(news);
+        if self.reader.at_end() { Ok(()) } else { Err(Error::garbled("a message goes on after its end").into()) }
+    }
+
+    fn change(&mut self) -> Result<()> {
+        let py = self.py();
+        self.pair("change")?;
+        let number = self.reader.u64("loan number")?;
+        let Some(twin) = loans::twin(self.key, number, py) else {
+            return Err(Error::garbled(format!("loan {number} was never made")).into());
+        };
+        if let Ok(bytes) = twin.cast_exact::<PyByteArray>() {
+            let content = PyByteArray::new(py, self.reader.bytes("bytearray")?);
+            bytes.set_item(PySlice::full(py), content)?;
+        } else {
+            let before = loans::agreed_items(self.key, number, py);
+            let count = self.reader.array("changed items")?;
+            let mut items = Vec::with_capacity(count.min(4096));
+            for _ in 0..count {
+                items.push(self.changed_item(&before)?);
+            }
+            restore(&twin, items)?;
+        }
+        loans::settle(self.key, number, py);
+        Ok(())
+    }
+
+    fn changed_item(&mut self, before: &[Bound<'py, PyAny>]) -> Result<Bound<'py, PyAny>> {
+        if self.reader.peek()? != Item::Tag(tag::MARKED) {
+            return self.value();
+        }
+        self.reader.next()?;
+        let place = self.reader.u64("place")?;
+        let item = usize::try_from(place).ok().and_then(|place| before.get(place));
+        item.cloned().ok_or_else(|| Error::garbled(format!("there was no item {place} before the change")).into())
+    }
+
+    /// The value, then the trailer, and nothing after it.
+    pub(crate) fn whole(mut self) -> Result<Bound<'py, PyAny>> {
+        let value = self.value()?;
+        self.trailer()?;
+        Ok(value)
+    }
+}
+
+/// Put the new content into the caller's own object.
+fn restore<'py>(twin: &Bound<'py, PyAny>, items: Vec<Bound<'py, PyAny>>) -> Result<()> {
+    let py = twin.py();
+    if let Ok(list) = twin.cast_exact::<PyList>() {
+        list.set_slice(0, list.len(), PyList::new(py, items)?.as_any())?;
+    } else if let Ok(dict) = twin.cast_exact::<PyDict>() {
+        dict.clear();
+        for pair in items.chunks_exact(2) {
+            dict.set_item(&pair[0], &pair[1])?;
+        }
+    } else if let Ok(set) = twin.cast_exact::<PySet>() {
+        set.clear();
+        for item in items {
+            set.add(item)?;
+        }
+    } else {
+        return Err(Fault::Python(PyRuntimeError::new_err("a loan without content was changed")));
+    }
+    Ok(())
+}
+
+fn small<'py>(py: Python<'py>, value: impl IntoPyObject<'py, Target = PyInt, Output = Bound<'py, PyInt>>) -> Result<Bound<'py, PyAny>> {
+    match value.into_pyobject(py) {
+        Ok(value) => Ok(value.into_any()),
+        Err(error) => Err(Fault::Python(error.into())),
+    }
+}

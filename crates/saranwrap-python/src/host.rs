@@ -1,0 +1,241 @@
+//! Applies ops to real objects. It does not know who asked.
+
+use std::cell::RefCell;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyListMethods, PyString, PyTuple};
+use saranwrap::error::{Error, Kind, Result as EngineResult};
+use saranwrap::host::{Host, Outcome};
+use saranwrap::op::{Op, Request};
+use saranwrap::wire::{Reader, Writer};
+
+use crate::convert::{Decoder, Encoder, Mode};
+use crate::fault::{Fault, Result};
+use crate::loans::{self, Key, Scope};
+use crate::names;
+use crate::session::Session;
+
+pub(crate) struct PyHost<'a, 'py> {
+    session: &'a Bound<'py, Session>,
+    /// Answers that are written but not yet sent: a proxy in one must not give its id back before the answer is out.
+    leaving: RefCell<Vec<Bound<'py, PyAny>>>,
+}
+
+impl<'a, 'py> PyHost<'a, 'py> {
+    pub(crate) fn new(session: &'a Bound<'py, Session>) -> Self {
+        Self { session, leaving: RefCell::default() }
+    }
+}
+
+/// An op's result, and how it leaves.
+enum Answer<'py> {
+    Plain(Bound<'py, PyAny>),
+    /// By reference whatever it is.
+    Root(Bound<'py, PyAny>),
+    /// By value to any depth.
+    Copy(Bound<'py, PyAny>, Mode),
+}
+
+impl Host for PyHost<'_, '_> {
+    fn apply(&self, body: &[u8], out: &mut Writer) -> EngineResult<Outcome> {
+        let session = self.session.get();
+        let key = session.key();
+        let _scope = Scope::enter(key);
+        let start = out.len();
+        let fault = match self.perform(body, key).and_then(|answer| self.answer(answer, key, out)) {
+            Ok(()) => return Ok(Outcome::Answered),
+            Err(fault) => fault,
+        };
+        out.truncate(start);
+        match fault {
+            Fault::Link(error) => Err(error),
+            Fault::Python(error) => self.raised(error, key, out).map(|()| Outcome::Raised),
+        }
+    }
+
+    fn release(&self, releases: &[(u64, u64)]) -> EngineResult<()> {
+        // Bound first: the lock must be gone before the objects are.
+        let dropped = self.session.get().exports().take_back(releases);
+        match dropped {
+            Ok(_) => Ok(()),
+            Err(Fault::Link(error)) => Err(error),
+            Err(Fault::Python(_)) => Ok(()),
+        }
+    }
+
+    fn discard(&self, body: &[u8]) {
+        let key = (self.session.as_ptr() as usize, u64::MAX);
+        let _scope = Scope::enter(key);
+        // Whatever it carries dies here and is given back; a body that cannot be read breaks the next call instead.
+        let _ = Decoder::new(self.session, Reader::new(body), key).value();
+    }
+
+    fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
+        self.session.py().detach(wait);
+    }
+
+    fn interrupted(&self) -> EngineResult<()> {
+        self.session.py().check_signals().map_err(|error| {
+            self.session.get().stash(error);
+            Error::new(Kind::Interrupted, "a signal handler raised while the call was waiting")
+        })
+    }
+
+    fn sent(&self) {
+        let gone = self.leaving.take();
+        drop(gone);
+    }
+
+    fn queued_releases(&self) -> Vec<(u64, u64)> {
+        self.session.get().take_queued()
+    }
+}
+
+impl<'py> PyHost<'_, 'py> {
+    fn perform(&self, body: &[u8], key: Key) -> Result<Answer<'py>> {
+        let mut reader = Reader::new(body);
+        let request = Request::read(&mut reader)?;
+        let mut decoder = Decoder::new(self.session, reader, key);
+        let mut args = Vec::with_capacity(request.argc.min(8));
+        for _ in 0..request.argc {
+            args.push(decoder.value()?);
+        }
+        decoder.trailer()?;
+        self.apply_op(request.op, request.target, &args)
+    }
+
+    fn apply_op(&self, op: Op, target: u64, args: &[Bound<'py, PyAny>]) -> Result<Answer<'py>> {
+        let py = self.session.py();
+        let object = || self.session.get().exported(py, target);
+        let plain = |object: PyResult<Bound<'py, PyAny>>| Ok(Answer::Plain(object?));
+        let done = |result: PyResult<()>| result.map(|()| Answer::Plain(py.None().into_bound(py))).map_err(Fault::from);
+        match (op, args) {
+            (Op::GetAttr, [name]) => plain(object()?.getattr(name.cast::<PyString>()?)),
+            (Op::SetAttr, [name, value]) => done(object()?.setattr(name.cast::<PyString>()?, value)),
+            (Op::DelAttr, [name]) => done(object()?.delattr(name.cast::<PyString>()?)),
+            (Op::GetItem, [item]) => plain(object()?.get_item(item)),
+            (Op::SetItem, [item, value]) => done(object()?.set_item(item, value)),
+            (Op::DelItem, [item]) => done(object()?.del_item(item)),
+            (Op::Eq, [rhs]) => plain(names::EQ.get(py)?.call1((object()?, rhs))),
+            (Op::Call, [args, kwargs]) => plain(call(&object()?, args, kwargs)),
+            (Op::CallAttr, [name, args, kwargs]) => {
+                plain(call(&object()?.getattr(name.cast::<PyString>()?)?, args, kwargs))
+            }
+            (Op::Special, [name, args]) => plain(special(&object()?, name, args)),
+            (Op::Super, [class, name, rest @ ..]) => {
+                let rest = PyTuple::new(py, rest)?;
+                plain(names::SUPER.get(py)?.call1((object()?, class, name, rest)))
+            }
+            (Op::Status, []) => plain(self.status()),
+            (Op::Describe, []) => plain(names::DESCRIBE.get(py)?.call1((self.session, object()?))),
+            (Op::Import, [name]) => Ok(Answer::Root(names::IMPORT_MODULE.get(py)?.call1((name,))?)),
+            (Op::Adopt, [recipe]) => Ok(Answer::Root(names::ADOPT.get(py)?.call1((recipe,))?)),
+            (Op::Subclass, [name, bases, overrides, kwargs]) => {
+                plain(names::SUBCLASS.get(py)?.call1((self.session, name, bases, overrides, kwargs)))
+            }
+            (Op::Copy, [trusted]) => Ok(Answer::Copy(object()?, Mode::Copy { trusted: trusted.is_truthy()? })),
+            (Op::Is, [kind, candidate]) => plain(names::IS.get(py)?.call1((object()?, kind, candidate))),
+            (Op::Dir, []) => plain(dir(&object()?)),
+            (Op::Revive, [argument]) => plain(names::REVIVE.get(py)?.call1((self.root_or(target)?, argument))),
+            (op, args) => Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into()),
+        }
+    }
+
+    /// The target, or None for the id that names no object.
+    fn root_or(&self, target: u64) -> Result<Option<Bound<'py, PyAny>>> {
+        if target == 0 { Ok(None) } else { self.session.get().exported(self.session.py(), target).map(Some) }
+    }
+
+    /// The seed's counts, and what this process knows of itself.
+    fn status(&self) -> PyResult<Bound<'py, PyAny>> {
+        let session = self.session.get();
+        let (count, next) = {
+            let exports = session.exports();
+            (exports.len(), exports.next_id())
+        };
+        let stats = session.link().stats();
+        let parts = (count, next, stats.calls_served, stats.bytes_in, stats.bytes_out, session.uptime());
+        names::STATUS.get(self.session.py())?.call1(parts)
+    }
+
+    fn answer(&self, answer: Answer<'py>, key: Key, out: &mut Writer) -> Result<()> {
+        let mode = match &answer {
+            Answer::Copy(_, mode) => *mode,
+            _ => Mode::Normal,
+        };
+        let mut encoder = Encoder::new(self.session, out, key, mode);
+        let result = match &answer {
+            Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
+            Answer::Root(object) => encoder.reference(object),
+        };
+        let result = result.and_then(|()| self.trailer(&mut encoder, key));
+        if result.is_err() {
+            encoder.take_back();
+        }
+        let (Answer::Plain(object) | Answer::Root(object) | Answer::Copy(object, _)) = answer;
+        self.leaving.borrow_mut().push(object);
+        result
+    }
+
+    fn trailer(&self, encoder: &mut Encoder<'_, 'py>, key: Key) -> Result<()> {
+        let changes = loans::changes(key, loans::turn(key), self.session.py());
+        encoder.trailer(changes, &self.session.get().news(self.session.py())?)
+    }
+
+    /// What the op raised. An exception that cannot be sent is replaced by the one that says why.
+    fn raised(&self, error: PyErr, key: Key, out: &mut Writer) -> EngineResult<()> {
+        let py = self.session.py();
+        let start = out.len();
+        let first = self.raise(error, key, out);
+        let Err(Fault::Python(second)) = first else { return link_error(first) };
+        out.truncate(start);
+        let text = second.value(py).str().map(|text| text.to_string()).unwrap_or_default();
+        let plain = pyo3::exceptions::PyRuntimeError::new_err(format!("an exception could not be sent: {text}"));
+        out.truncate(start);
+        link_error(self.raise(plain, key, out))
+    }
+
+    fn raise(&self, error: PyErr, key: Key, out: &mut Writer) -> Result<()> {
+        let value = error.into_value(self.session.py()).into_bound(self.session.py()).into_any();
+        let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
+        let result = encoder.exception(&value).and_then(|()| self.trailer(&mut encoder, key));
+        if result.is_err() {
+            encoder.take_back();
+        }
+        self.leaving.borrow_mut().push(value);
+        result
+    }
+}
+
+fn link_error(result: Result<()>) -> EngineResult<()> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(Fault::Link(error)) => Err(error),
+        Err(Fault::Python(error)) => Err(Error::garbled(format!("an exception could not be sent: {error}"))),
+    }
+}
+
+fn call<'py>(
+    object: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyAny>,
+    kwargs: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kwargs = kwargs.cast::<PyDict>()?;
+    let kwargs = if kwargs.is_empty() { None } else { Some(kwargs) };
+    object.call(args.cast::<PyTuple>()?, kwargs)
+}
+
+/// `type(object).name(object, *args)`, as the interpreter itself calls special methods.
+fn special<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    names::SPECIAL.get(object.py())?.call1((object, name, args))
+}
+
+/// The names of an object's attributes, by value.
+fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let names = names::DIR.get(object.py())?.call1((object,))?;
+    Ok(names.cast::<PyList>()?.to_tuple().into_any())
+}

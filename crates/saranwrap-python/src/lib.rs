@@ -1,0 +1,40 @@
+//! The face: the extension module `saranwrap._native`, as the package `saranwrap` uses it. Everything a user sees is in the package.
+//!
+//! Rooms in reading order: `names` and `fault` are used by all; `loans` and `exports` keep what crossed; `proxy`, `classes`,
+//! `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together.
+
+use pyo3::prelude::*;
+
+mod classes;
+mod convert;
+mod exports;
+mod fault;
+mod host;
+mod loans;
+mod names;
+mod proxy;
+mod session;
+
+/// The Rust side of saranwrap.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::proxy::{Proxy, Ref, Val, call, identity, special};
+    #[pymodule_export]
+    use crate::session::{Session, Waiter};
+
+    use pyo3::prelude::*;
+    use pyo3::types::PyModule;
+    use saranwrap::op::Op;
+
+    /// The codes of the ops, by name.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let ops = pyo3::types::PyDict::new(module.py());
+        for &op in Op::ALL {
+            ops.set_item(op.name(), op.code())?;
+        }
+        module.add("OPS", ops)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

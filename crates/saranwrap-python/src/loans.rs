@@ -1,0 +1,225 @@
+//! Copy-restore: the mutable built-ins that a chain of calls lent to the other side, and what changed in them.
+//!
+//! A list, dict, set or bytearray among the arguments is copied into the child under a loan number. Whenever the
+//! conversation of that chain turns (call, callback, reply), the side that speaks says what it changed, and the other
+//! side puts it into its own twin. When the outermost call ends the loans end with it. Loans belong to one chain, and a
+//! chain is served by one thread at a time on each side, so they live in a thread-local and need no lock.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet};
+
+/// A container above this size is compared only when a message mentions it and when the call ends.
+const EAGER_ITEMS: usize = 4096;
+
+/// What a container held when both sides last agreed about it.
+enum Agreed {
+    List(Vec<Py<PyAny>>),
+    /// Keys and values alternate.
+    Dict(Vec<Py<PyAny>>),
+    Set(Vec<Py<PyAny>>),
+    Bytes(Py<PyBytes>),
+    /// Given by value for its identity only: it goes home as itself.
+    Opaque,
+}
+
+pub(crate) struct Loan {
+    object: Py<PyAny>,
+    agreed: Agreed,
+}
+
+/// A change to tell: the loan's number, its twin here, and the items that both sides knew before.
+pub(crate) struct Change<'py> {
+    pub(crate) number: u64,
+    pub(crate) content: Content<'py>,
+    /// Where an item stood before, by address.
+    pub(crate) before: HashMap<usize, u64>,
+    /// Keeps the addresses of `before` valid.
+    _kept: Vec<Py<PyAny>>,
+}
+
+pub(crate) enum Content<'py> {
+    Items(Vec<Bound<'py, PyAny>>),
+    Bytes(Bound<'py, PyByteArray>),
+}
+
+#[derive(Default)]
+pub(crate) struct Loans {
+    depth: usize,
+    by_number: HashMap<u64, Loan>,
+    by_address: HashMap<usize, u64>,
+    next: u64,
+}
+
+/// Which conversation: the session's address and the chain.
+pub(crate) type Key = (usize, u64);
+
+thread_local! {
+    static LOANS: RefCell<HashMap<Key, Loans>> = RefCell::new(HashMap::new());
+}
+
+/// Holds the loans of a chain open; the outermost one to go drops them.
+pub(crate) struct Scope {
+    key: Key,
+}
+
+impl Scope {
+    pub(crate) fn enter(key: Key) -> Self {
+        with(key, |loans| loans.depth += 1);
+        Self { key }
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        // The loans are taken out of the map before they are dropped: destructors are foreign code and may come back here.
+        let ended = LOANS.with_borrow_mut(|all| {
+            let loans = all.get_mut(&self.key)?;
+            loans.depth -= 1;
+            if loans.depth == 0 { all.remove(&self.key) } else { None }
+        });
+        drop(ended);
+    }
+}
+
+/// Work on the loans of a chain. `work` must not run Python code.
+fn with<R>(key: Key, work: impl FnOnce(&mut Loans) -> R) -> R {
+    LOANS.with_borrow_mut(|all| work(all.entry(key).or_default()))
+}
+
+/// The number under which `object` is on loan in this chain.
+pub(crate) fn number_of(key: Key, object: &Bound<'_, PyAny>) -> Option<u64> {
+    let address = object.as_ptr() as usize;
+    LOANS.with_borrow(|all| all.get(&key)?.by_address.get(&address).copied())
+}
+
+/// The twin of a loan on this side.
+pub(crate) fn twin<'py>(key: Key, number: u64, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    LOANS.with_borrow(|all| Some(all.get(&key)?.by_number.get(&number)?.object.bind(py).clone()))
+}
+
+/// Lend `object` out: a number that no loan of this chain has.
+pub(crate) fn lend(key: Key, object: &Bound<'_, PyAny>) -> u64 {
+    let number = with(key, |loans| {
+        loans.next += 1;
+        loans.next
+    });
+    borrow(key, number, object);
+    number
+}
+
+/// Note that `object` is this side's twin of loan `number`. Its content is agreed upon by `settle`.
+pub(crate) fn borrow(key: Key, number: u64, object: &Bound<'_, PyAny>) {
+    let loan = Loan { object: object.clone().unbind(), agreed: Agreed::Opaque };
+    let address = object.as_ptr() as usize;
+    let replaced = with(key, |loans| {
+        loans.by_address.insert(address, number);
+        loans.by_number.insert(number, loan)
+    });
+    drop(replaced);
+}
+
+/// Both sides now hold what the twin holds.
+pub(crate) fn settle(key: Key, number: u64, py: Python<'_>) {
+    let Some(object) = twin(key, number, py) else { return };
+    let agreed = agreement(&object);
+    let before = with(key, |loans| {
+        loans.by_number.get_mut(&number).map(|loan| std::mem::replace(&mut loan.agreed, agreed))
+    });
+    drop(before);
+}
+
+/// What both sides last agreed a loan to hold, for reading a change that refers to it.
+pub(crate) fn agreed_items<'py>(key: Key, number: u64, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+    LOANS.with_borrow(|all| {
+        let loan = all.get(&key).and_then(|loans| loans.by_number.get(&number));
+        match loan.map(|loan| &loan.agreed) {
+            Some(Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items)) => {
+                items.iter().map(|item| item.bind(py).clone()).collect()
+            }
+            _ => Vec::new(),
+        }
+    })
+}
+
+/// Every loan that has changed here since both sides agreed, oldest first. `last` looks at the big ones too.
+pub(crate) fn changes<'py>(key: Key, turn: Turn, py: Python<'py>) -> Vec<Change<'py>> {
+    let loans: Vec<(u64, Bound<'py, PyAny>)> = LOANS.with_borrow(|all| {
+        let Some(loans) = all.get(&key) else { return Vec::new() };
+        loans.by_number.iter().map(|(&number, loan)| (number, loan.object.bind(py).clone())).collect()
+    });
+    let mut changed: Vec<Change<'py>> = loans
+        .into_iter()
+        .filter(|(_, object)| turn == Turn::Last || size(object) <= EAGER_ITEMS)
+        .filter_map(|(number, object)| change(key, number, &object))
+        .collect();
+    changed.sort_by_key(|change| change.number);
+    changed
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The conversation goes on after this message.
+    Middle,
+    /// The outermost call ends with this message.
+    Last,
+}
+
+/// Whether this message is the last of its chain on this side.
+pub(crate) fn turn(key: Key) -> Turn {
+    let depth = LOANS.with_borrow(|all| all.get(&key).map_or(0, |loans| loans.depth));
+    if depth <= 1 { Turn::Last } else { Turn::Middle }
+}
+
+fn size(object: &Bound<'_, PyAny>) -> usize {
+    object.len().unwrap_or(usize::MAX)
+}
+
+fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Change<'py>> {
+    let py = object.py();
+    let now = agreement(object);
+    let before = LOANS.with_borrow(|all| {
+        let loan = all.get(&key)?.by_number.get(&number)?;
+        match (&loan.agreed, &now) {
+            (Agreed::List(old), Agreed::List(new))
+            | (Agreed::Dict(old), Agreed::Dict(new))
+            | (Agreed::Set(old), Agreed::Set(new)) => {
+                (!same_items(old, new)).then(|| old.iter().map(|item| item.clone_ref(py)).collect())
+            }
+            (Agreed::Bytes(old), Agreed::Bytes(new)) => {
+                (old.bind(py).as_bytes() != new.bind(py).as_bytes()).then(Vec::new)
+            }
+            _ => None,
+        }
+    })?;
+    let content = match now {
+        Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
+            Content::Items(items.into_iter().map(|item| item.into_bound(py)).collect())
+        }
+        _ => Content::Bytes(object.cast::<PyByteArray>().ok()?.clone()),
+    };
+    let places: HashMap<usize, u64> =
+        before.iter().enumerate().map(|(place, item): (usize, &Py<PyAny>)| (item.as_ptr() as usize, place as u64)).collect();
+    Some(Change { number, content, before: places, _kept: before })
+}
+
+fn same_items(old: &[Py<PyAny>], new: &[Py<PyAny>]) -> bool {
+    old.len() == new.len() && old.iter().zip(new).all(|(a, b)| a.as_ptr() == b.as_ptr())
+}
+
+fn agreement(object: &Bound<'_, PyAny>) -> Agreed {
+    let py = object.py();
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        Agreed::List(list.iter().map(Bound::unbind).collect())
+    } else if let Ok(dict) = object.cast_exact::<PyDict>() {
+        Agreed::Dict(dict.iter().flat_map(|(key, value)| [key.unbind(), value.unbind()]).collect())
+    } else if let Ok(set) = object.cast_exact::<PySet>() {
+        Agreed::Set(set.iter().map(Bound::unbind).collect())
+    } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
+        Agreed::Bytes(PyBytes::new(py, &bytes.to_vec()).unbind())
+    } else {
+        Agreed::Opaque
+    }
+}

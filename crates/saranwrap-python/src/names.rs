@@ -1,0 +1,76 @@
+//! Every Python object that the Rust side borrows, imported at first use. Nothing here calls them.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// A Python object that is looked up once and kept.
+pub(crate) struct Name {
+    module: &'static str,
+    attribute: &'static str,
+    object: PyOnceLock<Py<PyAny>>,
+}
+
+impl Name {
+    const fn new(module: &'static str, attribute: &'static str) -> Self {
+        Self { module, attribute, object: PyOnceLock::new() }
+    }
+
+    /// The object; imports its module the first time.
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let object = self.object.get_or_try_init(py, || {
+            py.import(self.module)?.getattr(self.attribute).map(Bound::unbind)
+        })?;
+        Ok(object.bind(py))
+    }
+}
+
+macro_rules! names {
+    ($($name:ident = $module:literal . $attribute:literal;)*) => {
+        $(pub(crate) static $name: Name = Name::new($module, $attribute);)*
+    };
+}
+
+names! {
+    // The vocabulary of failures.
+    CHILD_DIED = "saranwrap.errors"."ChildDied";
+    LINK_CLOSED = "saranwrap.errors"."LinkClosed";
+    REFUSED = "saranwrap.errors"."Refused";
+    PROTOCOL_ERROR = "saranwrap.errors"."ProtocolError";
+    FORKED_PROXY = "saranwrap.errors"."ForkedProxy";
+    NOT_TRANSPARENT = "saranwrap.errors"."NotTransparent";
+    SARANWRAP_ERROR = "saranwrap.errors"."SaranwrapError";
+    // Remote classes as local classes.
+    REMOTE_TYPE = "saranwrap._classes"."RemoteType";
+    MAKE_MIRROR = "saranwrap._classes"."make";
+    DESCRIBE = "saranwrap._classes"."describe";
+    SUBCLASS = "saranwrap._host"."subclass";
+    LOCAL_LOOKUP = "saranwrap._classes"."local_lookup";
+    OBJECT_PROXY = "saranwrap._classes"."ObjectProxy";
+    REDUCE = "saranwrap._classes"."reduce";
+    SUPER_SET = "saranwrap._classes"."super_set";
+    // Values that cross with a tag of their own.
+    KNOWN_ENCODE = "saranwrap._values"."encode";
+    KNOWN_DECODE = "saranwrap._values"."decode";
+    ROUTE = "saranwrap._values"."route";
+    NAME_OF = "saranwrap._values"."name_of";
+    RESOLVE = "saranwrap._values"."resolve";
+    PICKLE = "saranwrap._values"."pickle";
+    UNPICKLE = "saranwrap._values"."unpickle";
+    // Exceptions.
+    EXCEPTION_PARTS = "saranwrap._exceptions"."parts";
+    EXCEPTION_BUILD = "saranwrap._exceptions"."build";
+    TRACEBACK_BUILD = "saranwrap._exceptions"."build_traceback";
+    TRACEBACK_FRAMES = "saranwrap._exceptions"."frames";
+    // What the child does beyond the plain operations.
+    SPECIAL = "saranwrap._host"."special";
+    SUPER = "saranwrap._host"."super_call";
+    IMPORT_MODULE = "importlib"."import_module";
+    ADOPT = "saranwrap._host"."adopt";
+    IS = "saranwrap._host"."is_check";
+    REVIVE = "saranwrap._host"."revive";
+    HOME = "saranwrap._home"."answer";
+    STATUS = "saranwrap._host"."status";
+    EQ = "operator"."eq";
+    SYS_MODULES = "sys"."modules";
+    DIR = "builtins"."dir";
+}

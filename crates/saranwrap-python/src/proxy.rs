@@ -1,0 +1,153 @@
+//! The stand-in: its attribute slots, its life, and the two wrappers that override how an argument crosses.
+//! The other special methods belong to the class of each remote type (`_classes.py`), since a slot here would be a lie there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+use saranwrap::op::Op;
+
+use crate::names;
+use crate::session::Session;
+
+/// The base of every proxy. It has no public attribute of its own: all belong to the object behind it.
+#[pyclass(frozen, subclass, weakref, name = "ProxyBase", module = "saranwrap._native")]
+pub(crate) struct Proxy {
+    pub(crate) session: Py<Session>,
+    pub(crate) id: u64,
+    /// How often the other side gave this id out to us; all of it goes back when the proxy dies.
+    pub(crate) count: AtomicU64,
+    /// What `__class__` answers: the local class of that name if there is one, else the proxy's own.
+    answer: Py<PyAny>,
+    /// The class was derived here from a remote one: some of its methods are local.
+    derived: bool,
+}
+
+#[pymethods]
+impl Proxy {
+    #[new]
+    fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> Self {
+        Self { session, id, count: AtomicU64::new(1), answer, derived }
+    }
+
+    fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let proxy = slf.get();
+        let text = name.to_str().unwrap_or_default();
+        match text {
+            "__class__" => return Ok(proxy.answer.bind(py).clone()),
+            // Pickling, here, makes a recipe that lets the child revive its own pickle: see `_classes.reduce`.
+            "__reduce_ex__" | "__copy__" | "__deepcopy__" => {
+                return names::REDUCE.get(py)?.call1((slf, name));
+            }
+            _ => {}
+        }
+        if proxy.derived {
+            let found = names::LOCAL_LOOKUP.get(py)?.call1((slf, slf.get_type(), name))?;
+            let found = found.cast_into::<PyTuple>()?;
+            if found.len() == 1 {
+                return found.get_item(0);
+            }
+        }
+        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[name.as_any()])
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> PyResult<()> {
+        let proxy = slf.get();
+        let session = proxy.session.bind(slf.py());
+        if proxy.derived {
+            return names::SUPER_SET.get(slf.py())?.call1((slf, name, value)).map(drop);
+        }
+        Session::ask(session, Op::SetAttr, proxy.id, &[&name, &value]).map(drop)
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>) -> PyResult<()> {
+        let proxy = slf.get();
+        let session = proxy.session.bind(slf.py());
+        if proxy.derived {
+            return names::SUPER_SET.get(slf.py())?.call1((slf, name)).map(drop);
+        }
+        Session::ask(session, Op::DelAttr, proxy.id, &[&name]).map(drop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.session)?;
+        visit.call(&self.answer)
+    }
+}
+
+impl Drop for Proxy {
+    /// Queue the id; it rides on the next frame. Nothing is sent from a destructor.
+    fn drop(&mut self) {
+        self.session.get().give_back(self.id, self.count.load(Ordering::Relaxed));
+    }
+}
+
+impl Proxy {
+    pub(crate) fn given_again(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn derived(&self) -> bool {
+        self.derived
+    }
+}
+
+/// `val(x)`: this argument by value.
+#[pyclass(frozen, module = "saranwrap._native")]
+pub(crate) struct Val {
+    pub(crate) object: Py<PyAny>,
+}
+
+#[pymethods]
+impl Val {
+    #[new]
+    fn new(object: Py<PyAny>) -> Self {
+        Self { object }
+    }
+}
+
+/// `ref(x)`: this argument by reference.
+#[pyclass(frozen, module = "saranwrap._native")]
+pub(crate) struct Ref {
+    pub(crate) object: Py<PyAny>,
+}
+
+#[pymethods]
+impl Ref {
+    #[new]
+    fn new(object: Py<PyAny>) -> Self {
+        Self { object }
+    }
+}
+
+/// The session, the id and whether the class was derived here, of a proxy.
+#[pyfunction]
+pub(crate) fn identity<'py>(proxy: &Bound<'py, Proxy>) -> (Bound<'py, Session>, u64, bool) {
+    let inner = proxy.get();
+    (inner.session.bind(proxy.py()).clone(), inner.id, inner.derived())
+}
+
+/// Apply the special method `name` of the object behind `proxy`.
+#[pyfunction]
+pub(crate) fn special<'py>(
+    proxy: &Bound<'py, Proxy>,
+    name: Bound<'py, PyString>,
+    args: Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let inner = proxy.get();
+    Session::ask(inner.session.bind(proxy.py()), Op::Special, inner.id, &[name.as_any(), args.as_any()])
+}
+
+/// Call the object behind `proxy`, by its id.
+#[pyfunction]
+#[pyo3(signature = (proxy, args, kwargs))]
+pub(crate) fn call<'py>(
+    proxy: &Bound<'py, Proxy>,
+    args: Bound<'py, PyTuple>,
+    kwargs: Bound<'py, pyo3::types::PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let inner = proxy.get();
+    Session::call(inner.session.bind(proxy.py()), inner.id, &args, Some(&kwargs))
+}

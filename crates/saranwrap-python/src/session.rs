@@ -1,0 +1,567 @@
+//! A session: one link and everything that both its ends remember of each other.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use saranwrap::child::{Child, Command, Exit, adopt_link};
+use saranwrap::error::{Error, Kind};
+use saranwrap::host::Outcome;
+use saranwrap::link::{Link, Side};
+use saranwrap::message::Hello;
+use saranwrap::op::{Op, Request};
+use saranwrap::wire::{Reader, Writer};
+
+use crate::classes::Mirror;
+use crate::convert::{Decoder, Encoder, Mode};
+use crate::exports::Exports;
+use crate::fault::{Fault, Result, exception, named};
+use crate::host::PyHost;
+use crate::loans::{self, Key, Scope};
+use crate::names;
+use crate::proxy::Proxy;
+
+/// A child that does not greet within this time is not going to.
+const GREETING: Duration = Duration::from_secs(60);
+/// Releases go alone when this many wait; else they ride on the next frame.
+const MANY_RELEASES: usize = 1024;
+
+/// The conversation with one other process.
+#[pyclass(frozen, weakref, module = "saranwrap._native")]
+pub(crate) struct Session {
+    link: Arc<Link>,
+    side: Side,
+    /// The process at the other end; None in the child itself.
+    child: Option<Arc<Child>>,
+    exports: Mutex<Exports>,
+    /// The live proxy of each id.
+    imports: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
+    mirrors: Mutex<HashMap<u64, Mirror>>,
+    /// From a mirror's address back to its class number.
+    mirror_ids: Mutex<HashMap<usize, u64>>,
+    queued: Mutex<Vec<(u64, u64)>>,
+    /// Modules that the other side has loaded.
+    heard: Mutex<HashSet<String>>,
+    /// How many modules the other side has been told of.
+    told: AtomicUsize,
+    by_value: Py<PyTuple>,
+    trust: bool,
+    forked: AtomicBool,
+    /// What a signal handler raised while a call was waiting.
+    stashed: Mutex<Option<PyErr>>,
+    started: Instant,
+}
+
+#[pymethods]
+impl Session {
+    /// Start a child process and greet it; `setup` is plain data for the child's start.
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments, reason = "each is one thing a process is started with")]
+    fn spawn(
+        py: Python<'_>,
+        program: OsString,
+        args: Vec<OsString>,
+        env: Option<Vec<(OsString, OsString)>>,
+        cwd: Option<PathBuf>,
+        setup: &Bound<'_, PyTuple>,
+        by_value: Py<PyTuple>,
+        trust: bool,
+    ) -> PyResult<Py<Self>> {
+        let command = Command { program, args, env, cwd };
+        let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
+        let session = Self::build(py, link, Side::Parent, Some(child), by_value, trust)?;
+        let home = names::HOME.get(py)?.clone().unbind();
+        session.get().exports().set_root(home);
+        let mut extra = Writer::new();
+        extra.text("setup");
+        let key = (session.as_ptr() as usize, 0);
+        Encoder::new(&session, &mut extra, key, Mode::Normal).value(setup.as_any()).map_err(|fault| fault.into_py(py))?;
+        let hello = Hello::ours(extra.into_vec());
+        let link = session.get().link.clone();
+        let answer = py.detach(move || link.hello(&hello, Some(Instant::now() + GREETING)));
+        match answer {
+            Ok(_) => Ok(session.unbind()),
+            Err(error) => Err(session.get().explain(py, &error)),
+        }
+    }
+
+    /// In the child: take over the link that the parent left, and return the session and the parent's setup.
+    #[staticmethod]
+    fn adopt(py: Python<'_>) -> PyResult<(Py<Self>, Py<PyAny>)> {
+        let link = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
+        let session = Self::build(py, link, Side::Child, None, PyTuple::empty(py).unbind(), true)?;
+        let link = session.get().link.clone();
+        let hello = Hello::ours(Vec::new());
+        let theirs = py
+            .detach(move || link.hello(&hello, Some(Instant::now() + GREETING)))
+            .map_err(|error| Fault::from(error).into_py(py))?;
+        let key = (session.as_ptr() as usize, 0);
+        let mut reader = Reader::new(&theirs.extra);
+        reader.text("setup").map_err(|error| Fault::from(error).into_py(py))?;
+        let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;
+        let setup = setup.unbind();
+        Ok((session.unbind(), setup))
+    }
+
+    /// Ask for an op and wait for the answer.
+    fn request<'py>(
+        slf: &Bound<'py, Self>,
+        op: u64,
+        target: u64,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let op = Op::from_code(op).map_err(|error| Fault::from(error).into_py(slf.py()))?;
+        let args: Vec<Bound<'py, PyAny>> = args.iter().collect();
+        let args: Vec<&Bound<'py, PyAny>> = args.iter().collect();
+        Self::ask(slf, op, target, &args)
+    }
+
+    /// Call the object with this id.
+    #[pyo3(name = "call", signature = (target, args, kwargs))]
+    fn call_id<'py>(
+        slf: &Bound<'py, Self>,
+        target: u64,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::call(slf, target, args, kwargs)
+    }
+
+    /// The child's main loop: serve until the parent is gone.
+    fn serve(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().link.serve(&PyHost::new(slf)).map_err(|error| slf.get().explain(slf.py(), &error))
+    }
+
+    /// End the conversation. The child ends with it.
+    fn close(&self) {
+        self.link.close();
+    }
+
+    /// Kill the child at once.
+    fn kill(&self, py: Python<'_>) -> PyResult<()> {
+        match &self.child {
+            Some(child) => child.kill().map_err(|error| Fault::from(error).into_py(py)),
+            None => Ok(()),
+        }
+    }
+
+    /// Wait until the child has ended, at most `seconds`; whether it has.
+    #[pyo3(signature = (seconds=None))]
+    fn wait(&self, py: Python<'_>, seconds: Option<f64>) -> bool {
+        let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
+        match &self.child {
+            Some(child) => py.detach(|| child.wait(deadline)).is_some(),
+            None => true,
+        }
+    }
+
+    /// How the child ended: the `ChildDied` that says so, or None while it lives.
+    fn obituary<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &self.child {
+            Some(child) if child.exit().is_some() => Ok(Some(self.death(py)?.into_value(py).into_bound(py).into_any())),
+            _ => Ok(None),
+        }
+    }
+
+    /// Something to wait on for the child's end that does not keep the session alive.
+    fn waiter(&self) -> Waiter {
+        Waiter { child: self.child.clone() }
+    }
+
+    /// After a fork, in the new process: the link belongs to the other one.
+    fn forget(&self) {
+        self.forked.store(true, Ordering::Relaxed);
+        self.link.forget();
+        if let Some(child) = &self.child {
+            child.forget();
+        }
+    }
+
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.child.as_ref().map_or_else(std::process::id, |child| child.pid())
+    }
+
+    #[getter]
+    fn is_parent(&self) -> bool {
+        self.side == Side::Parent
+    }
+
+    #[getter]
+    fn trust(&self) -> bool {
+        self.trust
+    }
+
+    #[getter]
+    fn by_value<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {
+        self.by_value.bind(py).clone()
+    }
+
+    /// Whether the link still carries calls.
+    #[getter]
+    fn alive(&self) -> bool {
+        self.link.error().is_none()
+    }
+
+    /// Whether this side closed the link.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.link.error().is_some_and(|error| error.kind() == Kind::Closed)
+    }
+
+    /// The object that this side gave out under an id.
+    #[pyo3(name = "exported")]
+    fn exported_object<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Bound<'py, PyAny>> {
+        self.exported(py, id).map_err(|fault| fault.into_py(py))
+    }
+
+    /// Whether this thread is in a call over this session.
+    #[getter]
+    fn serving(&self) -> bool {
+        self.link.chain().is_some() && self.alive()
+    }
+
+    /// In the child: whether the parent gave up the call that this thread serves.
+    fn cancelled(&self) -> bool {
+        self.link.cancelled()
+    }
+
+    /// Whether the other side has loaded the module.
+    fn has_loaded(&self, module: &str) -> bool {
+        lock(&self.heard).contains(module)
+    }
+
+    /// The number of a class, under which descriptions name it.
+    #[pyo3(name = "class_number")]
+    fn class_number(&self, class: &Bound<'_, PyAny>) -> u64 {
+        self.exports().pin(class)
+    }
+
+    /// The local class for a class number.
+    #[pyo3(name = "mirror")]
+    fn mirror_of<'py>(slf: &Bound<'py, Self>, class: u64) -> PyResult<Bound<'py, PyAny>> {
+        let mirror = crate::classes::mirror(slf, class).map_err(|fault| fault.into_py(slf.py()))?;
+        Ok(mirror.class.into_bound(slf.py()))
+    }
+
+    /// Note the local class that stands for a class number.
+    #[pyo3(name = "register")]
+    fn register_class(&self, class: u64, local: &Bound<'_, PyAny>, answer: &Bound<'_, PyAny>, derived: bool) {
+        self.register(class, local, answer, derived);
+    }
+
+    /// (objects this side gave out, proxies it holds)
+    fn counts(&self) -> (usize, usize) {
+        (self.exports().len(), lock(&self.imports).len())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        // A lock that is taken means that a call is under way, so the session is not garbage.
+        if let Ok(mirrors) = self.mirrors.try_lock() {
+            for mirror in mirrors.values() {
+                visit.call(&mirror.class)?;
+                visit.call(&mirror.answer)?;
+            }
+        }
+        if let Ok(exports) = self.exports.try_lock() {
+            for object in exports.objects() {
+                visit.call(object)?;
+            }
+        }
+        visit.call(&self.by_value)
+    }
+
+    fn __clear__(&self) {
+        let mirrors = std::mem::take(&mut *lock(&self.mirrors));
+        let exports = lock(&self.exports).drain();
+        drop((mirrors, exports));
+    }
+}
+
+impl Drop for Session {
+    /// The last proxy is gone: the child may end.
+    fn drop(&mut self) {
+        if !self.forked.load(Ordering::Relaxed) {
+            self.link.close();
+        }
+    }
+}
+
+impl Session {
+    fn build<'py>(
+        py: Python<'py>,
+        link: Arc<Link>,
+        side: Side,
+        child: Option<Child>,
+        by_value: Py<PyTuple>,
+        trust: bool,
+    ) -> PyResult<Bound<'py, Self>> {
+        let session = Self {
+            link,
+            side,
+            child: child.map(Arc::new),
+            exports: Mutex::default(),
+            imports: Mutex::default(),
+            mirrors: Mutex::default(),
+            mirror_ids: Mutex::default(),
+            queued: Mutex::default(),
+            heard: Mutex::default(),
+            told: AtomicUsize::new(0),
+            by_value,
+            trust,
+            forked: AtomicBool::new(false),
+            stashed: Mutex::default(),
+            started: Instant::now(),
+        };
+        Bound::new(py, session)
+    }
+
+    /// Ask for an op whose arguments are plain values.
+    pub(crate) fn ask<'py>(
+        slf: &Bound<'py, Self>,
+        op: Op,
+        target: u64,
+        args: &[&Bound<'py, PyAny>],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let head = Request { op, target, argc: args.len() };
+        Self::exchange(slf, &head, |encoder| args.iter().try_for_each(|arg| encoder.value(arg)))
+    }
+
+    /// Call the object with this id.
+    pub(crate) fn call<'py>(
+        slf: &Bound<'py, Self>,
+        target: u64,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let head = Request { op: Op::Call, target, argc: 2 };
+        Self::exchange(slf, &head, |encoder| {
+            encoder.value(args.as_any())?;
+            encoder.kwargs(kwargs)
+        })
+    }
+
+    /// One op there and back: write it, wait, read the answer.
+    fn exchange<'py>(
+        slf: &Bound<'py, Self>,
+        head: &Request,
+        write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let session = slf.get();
+        session.check_here(py)?;
+        let first = session.link.chain().is_none();
+        let _chain = session.link.enter().map_err(|error| session.explain(py, &error))?;
+        let key = session.key();
+        let _scope = Scope::enter(key);
+        let mut out = Writer::with_capacity(64);
+        head.write(&mut out);
+        let mut encoder = Encoder::new(slf, &mut out, key, Mode::Normal);
+        let written = write(&mut encoder).and_then(|()| {
+            let changes = if first { Vec::new() } else { loans::changes(key, loans::Turn::Middle, py) };
+            encoder.trailer(changes, &session.news(py)?)
+        });
+        if let Err(fault) = written {
+            encoder.take_back();
+            return Err(session.fail(py, fault));
+        }
+        let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
+        let answer = answer.map_err(|error| session.explain(py, &error))?;
+        let value = Decoder::new(slf, Reader::new(&answer.body), key).whole().map_err(|fault| session.fail(py, fault))?;
+        match answer.outcome {
+            Outcome::Answered => Ok(value),
+            Outcome::Raised => Err(PyErr::from_value(value)),
+        }
+    }
+
+    /// A fault while reading or writing; bytes that break the protocol break the link for good.
+    fn fail(&self, py: Python<'_>, fault: Fault) -> PyErr {
+        if let Fault::Link(error) = &fault {
+            self.link.break_with(error.clone());
+        }
+        fault.into_py(py)
+    }
+
+    /// The exception for a link error, with all that is known about the child's end.
+    fn explain(&self, py: Python<'_>, error: &Error) -> PyErr {
+        match error.kind() {
+            Kind::Interrupted => {
+                if let Some(child) = &self.child {
+                    // The work itself is to stop as well; the child raises KeyboardInterrupt only in a cancelled call.
+                    let _ = child.signal(2);
+                }
+                let stashed = lock(&self.stashed).take();
+                stashed.unwrap_or_else(|| exception(py, error, &error.to_string()))
+            }
+            Kind::Died if self.child.is_some() => self.death(py).unwrap_or_else(|error| error),
+            _ => exception(py, error, &error.to_string()),
+        }
+    }
+
+    /// How the child ended, with its last words.
+    fn death(&self, py: Python<'_>) -> PyResult<PyErr> {
+        let Some(child) = &self.child else {
+            return Ok(named(py, &names::CHILD_DIED, "the parent has ended"));
+        };
+        let message = py.detach(|| child.obituary());
+        let (code, signal) = match child.exit() {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (Some(-signal), Some(signal)),
+            _ => (None, None),
+        };
+        let instance = names::CHILD_DIED.get(py)?.call1((message, child.pid(), code, signal, child.last_words()))?;
+        Ok(PyErr::from_value(instance))
+    }
+
+    fn check_here(&self, py: Python<'_>) -> PyResult<()> {
+        if self.forked.load(Ordering::Relaxed) {
+            let message = "this proxy belongs to the process that was forked: the link to its child stays there; wrap the object again in this process";
+            return Err(named(py, &names::FORKED_PROXY, message));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    pub(crate) fn trusts(&self) -> bool {
+        self.trust
+    }
+
+    pub(crate) fn uptime(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// Which conversation the current thread is in.
+    pub(crate) fn key(&self) -> Key {
+        (std::ptr::from_ref(self) as usize, self.link.chain().unwrap_or(0))
+    }
+
+    pub(crate) fn exports(&self) -> MutexGuard<'_, Exports> {
+        lock(&self.exports)
+    }
+
+    pub(crate) fn mirrors(&self) -> MutexGuard<'_, HashMap<u64, Mirror>> {
+        lock(&self.mirrors)
+    }
+
+    /// The class number that a local class stands for.
+    pub(crate) fn mirrored(&self, class: &Bound<'_, PyAny>) -> Option<u64> {
+        lock(&self.mirror_ids).get(&(class.as_ptr() as usize)).copied()
+    }
+
+    pub(crate) fn register(&self, id: u64, class: &Bound<'_, PyAny>, answer: &Bound<'_, PyAny>, derived: bool) {
+        lock(&self.mirror_ids).insert(class.as_ptr() as usize, id);
+        let mirror = Mirror { class: class.clone().unbind(), answer: answer.clone().unbind(), derived };
+        let replaced = lock(&self.mirrors).insert(id, mirror);
+        drop(replaced);
+    }
+
+    /// The object with this id. An unknown id is an error, never the root.
+    pub(crate) fn exported<'py>(&self, py: Python<'py>, id: u64) -> Result<Bound<'py, PyAny>> {
+        let object = self.exports().find(py, id);
+        object
+            .map(|object| object.into_bound(py))
+            .ok_or_else(|| Error::garbled(format!("no object here has the id {id}")).into())
+    }
+
+    pub(crate) fn live<'py>(&self, py: Python<'py>, id: u64) -> Option<Bound<'py, Proxy>> {
+        let reference = lock(&self.imports).get(&id).map(|reference| reference.clone_ref(py))?;
+        reference.bind(py).upgrade()?.cast_into::<Proxy>().ok()
+    }
+
+    pub(crate) fn remember(&self, id: u64, proxy: &Bound<'_, PyAny>) -> PyResult<()> {
+        let reference = PyWeakrefReference::new(proxy)?.unbind();
+        let replaced = lock(&self.imports).insert(id, reference);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// A proxy died. Called from a destructor: only queues.
+    pub(crate) fn give_back(&self, id: u64, count: u64) {
+        if self.forked.load(Ordering::Relaxed) {
+            return;
+        }
+        let many = {
+            let mut queued = lock(&self.queued);
+            queued.push((id, count));
+            queued.len() >= MANY_RELEASES
+        };
+        Python::attach(|py| {
+            let gone = {
+                let mut imports = lock(&self.imports);
+                match imports.get(&id) {
+                    Some(reference) if reference.bind(py).upgrade().is_none() => imports.remove(&id),
+                    _ => None,
+                }
+            };
+            drop(gone);
+        });
+        if many {
+            let releases = self.take_queued();
+            if !self.link.send_releases(&releases) {
+                lock(&self.queued).extend(releases);
+            }
+        }
+    }
+
+    pub(crate) fn take_queued(&self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut *lock(&self.queued))
+    }
+
+    pub(crate) fn stash(&self, error: PyErr) {
+        let before = lock(&self.stashed).replace(error);
+        drop(before);
+    }
+
+    pub(crate) fn hear_of(&self, modules: Vec<String>) {
+        lock(&self.heard).extend(modules);
+    }
+
+    /// Modules that this process has loaded since it last told the other side.
+    pub(crate) fn news(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        if self.side == Side::Parent {
+            return Ok(Vec::new());
+        }
+        let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
+        let count = modules.len();
+        let told = self.told.swap(count, Ordering::Relaxed);
+        if count <= told {
+            return Ok(Vec::new());
+        }
+        // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
+        Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
+    }
+}
+
+/// Waits for the end of a child.
+#[pyclass(frozen, module = "saranwrap._native")]
+pub(crate) struct Waiter {
+    child: Option<Arc<Child>>,
+}
+
+#[pymethods]
+impl Waiter {
+    /// Return when the child has ended.
+    fn wait(&self, py: Python<'_>) {
+        if let Some(child) = &self.child {
+            py.detach(|| child.wait(None));
+        }
+    }
+}
+
+/// A panic while a lock was held left nothing half done that matters here, so a poisoned lock is taken as it is.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

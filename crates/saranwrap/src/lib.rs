@@ -1,0 +1,50 @@
+//! The engine of saranwrap: everything between two processes that does not depend on a language.  No Python lives here.
+//!
+//! # Layout
+//!
+//! A room uses only what stands above it; `tests/tidy.rs` checks this order.
+//!
+//! * [`error`]: what happened to a link, and whose fault it was
+//! * [`wire`]: self-describing values as bytes (CBOR), and back
+//! * [`message`]: the header that says who a body is for
+//! * [`op`]: everything one side may ask of the other
+//! * [`table`]: what this side has exported, by id
+//! * [`host`]: who applies ops to real objects
+//! * [`sys`]: descriptors and processes; the only `unsafe` of the engine
+//! * [`transport`]: what carries frames
+//! * `pending`: calls sent and not yet answered
+//! * [`link`]: the conversation; either end may ask
+//! * [`child`]: a process with a link to it
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("saranwrap runs on Linux; another platform needs its own functions in `sys`");
+
+pub mod error;
+pub use error::{Error, Kind, Result};
+
+pub mod wire;
+
+pub mod message;
+
+pub mod op;
+pub use op::{Op, Request};
+
+pub mod table;
+pub use table::Table;
+
+pub mod host;
+pub use host::{Host, Outcome};
+
+#[allow(unsafe_code)] // The one place where the kernel is spoken to directly.
+pub mod sys;
+
+pub mod transport;
+pub use transport::Transport;
+
+mod pending;
+
+pub mod link;
+pub use link::{Link, Side, Stats};
+
+pub mod child;
+pub use child::{Child, Command, Exit, adopt_link};

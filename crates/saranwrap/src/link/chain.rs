@@ -1,0 +1,85 @@
+//! What the current thread is in the middle of: its bell, and the chains of calls it is in, innermost last.
+//!
+//! A chain is one line of nested calls that crosses the link to and fro, like one thread that runs in two processes.  A call
+//! made while another one is served goes on with that one's chain, which is how the other side knows whom it concerns.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::sys::fd::Bell;
+
+/// How many calls of one thread may be inside each other, over all links.  The other side decides how deep callbacks go, and
+/// it must not exhaust the stack of this process.
+const MAX_NESTING: usize = 2000;
+
+/// One call that the current thread is in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    /// The number of the link.
+    pub(super) link: u64,
+    /// The chain it belongs to.
+    pub(super) chain: u64,
+    /// The id of the call, where the thread serves it rather than made it.
+    pub(super) serving: Option<u64>,
+}
+
+thread_local! {
+    static STACK: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+    static BELL: RefCell<Option<(u32, Arc<Bell>)>> = const { RefCell::new(None) };
+}
+
+/// The bell of the current thread.
+pub(super) fn bell() -> Result<Arc<Bell>> {
+    // A forked process inherits the eventfd, and would hear (and silence) what is meant for the thread it was forked from.
+    // So the bell is good for one process only.
+    let process = std::process::id();
+    let known = BELL.try_with(|bell| match &*bell.borrow() {
+        Some((owner, bell)) if *owner == process => Some(Arc::clone(bell)),
+        _ => None,
+    });
+    if let Some(bell) = known.map_err(|_| thread_is_ending())? {
+        return Ok(bell);
+    }
+    let new = Bell::new().map_err(|error| Error::os("could not make an eventfd", error))?;
+    let new = Arc::new(new);
+    BELL.with(|bell| bell.replace(Some((process, Arc::clone(&new)))));
+    Ok(new)
+}
+
+/// The chain that the current thread is in on this link.
+pub(super) fn current(link: u64) -> Option<u64> {
+    find(|entry| (entry.link == link).then_some(entry.chain))
+}
+
+/// The call that the current thread serves on this link.
+pub(super) fn serving(link: u64) -> Option<u64> {
+    find(|entry| entry.serving.filter(|_| entry.link == link))
+}
+
+/// Whether one more call may be made from here.
+pub(super) fn check_depth() -> Result<()> {
+    let depth = STACK.try_with(|stack| stack.borrow().len()).map_err(|_| thread_is_ending())?;
+    if depth < MAX_NESTING {
+        return Ok(());
+    }
+    Err(Error::refused(format!("calls are nested {MAX_NESTING} deep")))
+}
+
+/// The current thread enters a call.
+pub(super) fn push(entry: Entry) -> Result<()> {
+    STACK.try_with(|stack| stack.borrow_mut().push(entry)).map_err(|_| thread_is_ending())
+}
+
+/// The current thread leaves the call that it entered last.
+pub(super) fn pop() {
+    let _ = STACK.try_with(|stack| stack.borrow_mut().pop());
+}
+
+fn find(mut wanted: impl FnMut(&Entry) -> Option<u64>) -> Option<u64> {
+    STACK.try_with(|stack| stack.borrow().iter().rev().find_map(&mut wanted)).ok().flatten()
+}
+
+fn thread_is_ending() -> Error {
+    Error::refused("a thread that is ending cannot use a link")
+}

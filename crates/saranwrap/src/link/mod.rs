@@ -1,0 +1,653 @@
+//! The conversation of two processes: asking, serving, and waiting for both.  Which transport carries it, and what the bodies
+//! mean, is not known here.
+//!
+//! # How it works
+//!
+//! The link has no thread and no loop of its own: whoever waits, reads.  Of the threads that wait on a link one leads.  It
+//! waits for the transport, for the end of the other process and for its own bell, and puts what comes into the inbox; the
+//! others wait for their bells.  A leader that has got what it wanted wakes another one to lead.  Each wait is a `poll`, so
+//! that a signal reaches a thread that follows as well as one that leads.
+//!
+//! A thread may block only inside [`Host::detached`], and foreign code runs only outside it and with no lock held.
+//!
+//! There are two locks.  `state` guards what has come in and who waits for it, `send` guards what goes out.  No thread ever
+//! holds both, and neither is held while anything waits.
+
+mod chain;
+mod crew;
+mod inbox;
+mod outbox;
+mod wait;
+
+use std::borrow::Cow;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use crate::error::{Error, Kind, Result};
+use crate::host::{Host, Outcome};
+use crate::message::{self, Header, Hello, MAX_BODY, MAX_HELLO, PROTOCOL, encode_releases};
+use crate::sys::fd::Bell;
+use crate::transport::Transport;
+use crate::wire::Writer;
+use crew::Crew;
+use inbox::{Inbox, Settlement};
+use outbox::Outbox;
+use wait::{Turn, Want};
+
+/// How many bytes of answers a child may leave unread while it goes on asking.
+const MAX_BACKLOG: usize = 2 * MAX_BODY as usize;
+
+/// Which end of the link this is.  The numbers that the two ends give to calls and chains never collide: the child's have the
+/// top bit set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The process that wrapped.
+    Parent,
+    /// The process that holds the object.
+    Child,
+}
+
+impl Side {
+    const CHILD_BIT: u64 = 1 << 63;
+
+    fn other(self) -> Self {
+        match self {
+            Side::Parent => Side::Child,
+            Side::Child => Side::Parent,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Side::Parent => "parent",
+            Side::Child => "child",
+        }
+    }
+
+    /// The `count`th number of this side.
+    fn number(self, count: u64) -> u64 {
+        match self {
+            Side::Parent => count,
+            Side::Child => count | Self::CHILD_BIT,
+        }
+    }
+
+    /// Whether this side gives such a number.
+    fn numbers(self, number: u64) -> bool {
+        (number & Self::CHILD_BIT != 0) == (self == Side::Child)
+    }
+}
+
+/// What has gone over a link so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Calls this side has made.
+    pub calls_asked: u64,
+    /// Calls this side has answered.
+    pub calls_served: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+}
+
+/// One conversation, as one side sees it.
+pub struct Link {
+    /// Tells this link from the others in the stack of a thread.
+    number: u64,
+    side: Side,
+    transport: Box<dyn Transport>,
+    process: OnceLock<OwnedFd>,
+    at_end: OnceLock<Arc<Bell>>,
+    forgotten: AtomicBool,
+    state: Mutex<State>,
+    send: Mutex<Outbox>,
+    /// How many bytes wait in `send`, to be read without its lock.
+    backlog: AtomicUsize,
+    calls: AtomicU64,
+    chains: AtomicU64,
+    served: AtomicU64,
+}
+
+/// What `state` guards.
+struct State {
+    inbox: Inbox,
+    crew: Crew,
+    /// Why the link is broken.  The first reason stays.
+    error: Option<Error>,
+}
+
+/// What a call came back with.  As long as this lives, no release that came after the answer is applied: drop it when the body
+/// is decoded.
+pub struct Answer<'a> {
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// The value, or what was raised.
+    pub body: Vec<u8>,
+    link: &'a Link,
+    order: u64,
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if self.link.at_home().is_ok() {
+            self.link.state().inbox.decoded(self.order);
+        }
+    }
+}
+
+impl Link {
+    /// A conversation over this transport.
+    pub fn new(transport: Box<dyn Transport>, side: Side) -> Arc<Self> {
+        static LINKS: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self {
+            number: LINKS.fetch_add(1, Ordering::Relaxed),
+            side,
+            transport,
+            process: OnceLock::new(),
+            at_end: OnceLock::new(),
+            forgotten: AtomicBool::new(false),
+            state: Mutex::new(State {
+                inbox: Inbox::new(side),
+                crew: Crew::default(),
+                error: None,
+            }),
+            send: Mutex::default(),
+            backlog: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            chains: AtomicU64::new(0),
+            served: AtomicU64::new(0),
+        })
+    }
+
+    /// End waits when this process has ended, too: its socket may live on in a process that it started.
+    pub fn watch(&self, pidfd: OwnedFd) {
+        // A second one would be for the same process; the first stays.
+        let _ = self.process.set(pidfd);
+    }
+
+    /// Ring this bell when the link ends, for whatever reason.
+    pub fn ring_at_end(&self, bell: Arc<Bell>) {
+        let _ = self.at_end.set(bell);
+    }
+
+    /// Say who we are and wait for who they are.
+    pub fn hello(&self, hello: &Hello, deadline: Option<Instant>) -> Result<Hello> {
+        self.usable()?;
+        let body = hello.encode()?;
+        if body.len() > MAX_HELLO as usize {
+            return Err(Error::refused(format!("a Hello of {} bytes is too long", body.len())));
+        }
+        if !self.state().inbox.await_hello() {
+            return Err(Error::refused("the handshake is over"));
+        }
+        self.post(self.header(message::Kind::Hello, 0, 0, &body), Cow::Owned(body))?;
+        let theirs = self.wait_for_hello(deadline).map_err(|error| self.fail(error))?;
+        if theirs.protocol == PROTOCOL {
+            return Ok(theirs);
+        }
+        Err(self.fail(Error::refused(format!(
+            "the {} speaks version {} of the protocol, this side version {PROTOCOL}",
+            self.side.other().name(),
+            theirs.protocol,
+        ))))
+    }
+
+    /// Ask and wait for the answer.  Meanwhile serve what the other side asks, when it belongs to this thread's chain or to
+    /// nobody's.
+    ///
+    /// With several threads, use [`ask`](Self::ask): between the return of this and the decoding of the body another thread
+    /// may apply a release that the other side sent after the answer.
+    pub fn call(&self, host: &dyn Host, body: &[u8]) -> Result<(Outcome, Vec<u8>)> {
+        let mut answer = self.ask(host, body, None)?;
+        Ok((answer.outcome, std::mem::take(&mut answer.body)))
+    }
+
+    /// Like [`call`](Self::call), with a deadline, and with an answer that holds later releases back until it is decoded.
+    pub fn ask(
+        &self,
+        host: &dyn Host,
+        body: &[u8],
+        deadline: Option<Instant>,
+    ) -> Result<Answer<'_>> {
+        let bell = self.begin(host, body)?;
+        chain::check_depth()?;
+        let _visit = match self.chain() {
+            Some(_) => None,
+            None => Some(self.visit(self.new_chain(), None, &bell)?),
+        };
+        let chain = self.chain().unwrap_or_default();
+        let id = self.post_call(host, chain, body, Some(&bell))?;
+        loop {
+            match self.turn(host, Want::Answer(id), &bell, deadline) {
+                Turn::Answer(frame, order) => return Ok(self.answer(frame, order)),
+                Turn::Failed(error) => return Err(error),
+                Turn::Interrupted => host.interrupted().inspect_err(|_| self.abandon(id))?,
+                Turn::TimedOut => {
+                    self.abandon(id);
+                    return Err(Error::new(Kind::TimedOut, "no answer came in time"));
+                }
+                turn => self.attend(host, turn, &bell)?,
+            }
+        }
+    }
+
+    /// Ask without waiting: [`pump`](Self::pump) until [`finish`](Self::finish) has the answer.
+    pub fn start(&self, host: &dyn Host, body: &[u8]) -> Result<u64> {
+        self.begin(host, body)?;
+        let chain = self.chain().unwrap_or_else(|| self.new_chain());
+        self.post_call(host, chain, body, None)
+    }
+
+    /// The answer to a call that was started, if it is here.
+    pub fn finish(&self, id: u64) -> Result<Option<Answer<'_>>> {
+        self.usable()?;
+        let mut state = self.state();
+        if let Some((frame, order)) = state.inbox.pending.take(id) {
+            drop(state);
+            return Ok(Some(self.answer(frame, order)));
+        }
+        state.error.clone().map_or(Ok(None), Err)
+    }
+
+    /// Give up a call that was started: its answer goes to [`Host::discard`].
+    pub fn abandon(&self, id: u64) {
+        if self.usable().is_ok() && self.state().inbox.abandon(id) {
+            // If it does not go now it goes before the next frame; a failure shows there, too.
+            let _ = self.post(self.header(message::Kind::Cancel, id, 0, &[]), Cow::Borrowed(&[]));
+        }
+    }
+
+    /// Serve what has come in and may be served by this thread, without waiting for more.
+    pub fn serve_ready(&self, host: &dyn Host) -> Result<()> {
+        let bell = self.begin(host, &[])?;
+        loop {
+            let turn = self.state().turn_for(self.side, Want::Call, &bell);
+            match turn {
+                None => return Ok(()),
+                Some(Turn::Failed(error)) => return Err(error),
+                Some(turn) => self.attend(host, turn, &bell)?,
+            }
+        }
+    }
+
+    /// Serve until the other side says Bye or the link ends: the main loop of a child.
+    pub fn serve(&self, host: &dyn Host) -> Result<()> {
+        let bell = self.begin(host, &[])?;
+        self.state().crew.set_server(Some(Arc::clone(&bell)));
+        let served = self.serve_until_the_end(host, &bell);
+        if self.at_home().is_err() {
+            return served;
+        }
+        let mut state = self.state();
+        state.crew.set_server(None);
+        match served {
+            Err(error) if error.kind() == Kind::Closed || state.inbox.farewell() => Ok(()),
+            served => served,
+        }
+    }
+
+    /// Hand what has been given back to the host, and send what the host gives back.  Never waits: what cannot go now stays
+    /// with the host.
+    pub fn flush_releases(&self, host: &dyn Host) -> Result<()> {
+        self.pump()?;
+        self.settle(host)?;
+        if self.backlog.load(Ordering::Acquire) > 0 {
+            return Ok(());
+        }
+        let frame = release_frame(&host.queued_releases());
+        if frame.is_empty() { Ok(()) } else { self.post(frame, Cow::Borrowed(&[])) }
+    }
+
+    /// Send ids back now, from a destructor: without waiting, and without running anything of the host's.  Whether they went;
+    /// if not, they are to ride on the next frame.
+    pub fn send_releases(&self, releases: &[(u64, u64)]) -> bool {
+        if self.usable().is_err() || self.backlog.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        self.post(release_frame(releases), Cow::Borrowed(&[])).is_ok()
+    }
+
+    /// End the conversation: say Bye if that goes without waiting, and wake every waiter.
+    pub fn close(&self) {
+        self.end(Error::closed("the link was closed"), Parting::Bye);
+    }
+
+    /// Break the link for good.  The first error stays; every later call repeats it, and every waiter wakes with it.
+    pub fn break_with(&self, error: Error) {
+        self.end(error, Parting::Silent);
+    }
+
+    /// Why the link is broken, if it is.
+    pub fn error(&self) -> Option<Error> {
+        self.usable().err()
+    }
+
+    /// What has gone over the link so far.
+    pub fn stats(&self) -> Stats {
+        let (bytes_in, bytes_out) = self.transport.bytes();
+        Stats {
+            calls_asked: self.calls.load(Ordering::Relaxed),
+            calls_served: self.served.load(Ordering::Relaxed),
+            bytes_in,
+            bytes_out,
+        }
+    }
+
+    /// The chain that the current thread is in on this link.
+    pub fn chain(&self) -> Option<u64> {
+        chain::current(self.number)
+    }
+
+    /// Whether nobody waits any more for the call that this thread serves: it was cancelled, or the link has ended.
+    pub fn cancelled(&self) -> bool {
+        let Some(id) = chain::serving(self.number) else { return false };
+        self.pump().is_err() || self.state().inbox.is_cancelled(id)
+    }
+
+    /// The descriptor that is readable when [`pump`](Self::pump) has something to do.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.transport.read_fd()
+    }
+
+    /// The descriptor to wait for until it is writable, while something is left to send.
+    pub fn write_fd(&self) -> Option<BorrowedFd<'_>> {
+        (self.backlog.load(Ordering::Acquire) > 0).then(|| self.transport.write_fd())
+    }
+
+    /// After a fork, in the new process: the link is broken here, and goes on for the process it belongs to.
+    ///
+    /// Nothing is locked, now or later: a lock may have been held, at the moment of the fork, by a thread that this process
+    /// does not have.
+    pub fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// Checks at the start of everything that a thread of the host does.
+    fn begin(&self, host: &dyn Host, body: &[u8]) -> Result<Arc<Bell>> {
+        if body.len() > MAX_BODY as usize {
+            return Err(Error::refused(format!("a call of {} bytes is too long", body.len())));
+        }
+        self.usable()?;
+        self.settle(host)?;
+        chain::bell()
+    }
+
+    fn post_call(
+        &self,
+        host: &dyn Host,
+        chain: u64,
+        body: &[u8],
+        bell: Option<&Arc<Bell>>,
+    ) -> Result<u64> {
+        let id = self.side.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
+        let mut head = release_frame(&host.queued_releases());
+        head.extend_from_slice(&self.header(message::Kind::Call, id, chain, body));
+        // Before the first byte goes: another thread may read the answer before this one gets any further.
+        self.state().inbox.pending.add(id, bell.cloned());
+        self.post(head, Cow::Borrowed(body))?;
+        Ok(id)
+    }
+
+    fn answer(&self, frame: message::Frame, order: u64) -> Answer<'_> {
+        let outcome = match frame.header.kind {
+            message::Kind::Raised => Outcome::Raised,
+            _ => Outcome::Answered,
+        };
+        Answer { outcome, body: frame.body, link: self, order }
+    }
+
+    fn serve_until_the_end(&self, host: &dyn Host, bell: &Arc<Bell>) -> Result<()> {
+        loop {
+            match self.turn(host, Want::Call, bell, None) {
+                Turn::Failed(error) => return Err(error),
+                Turn::Interrupted => host.interrupted()?,
+                turn => self.attend(host, turn, bell)?,
+            }
+        }
+    }
+
+    /// Do what a turn asks for, other than ending the wait.
+    fn attend(&self, host: &dyn Host, turn: Turn, bell: &Arc<Bell>) -> Result<()> {
+        match turn {
+            Turn::Settle(settlement) => self.hand_over(host, settlement),
+            Turn::Serve(frame) => self.serve_one(host, &frame, bell),
+            _ => Ok(()),
+        }
+    }
+
+    fn settle(&self, host: &dyn Host) -> Result<()> {
+        let settlement = self.state().inbox.settlement();
+        settlement.map_or(Ok(()), |settlement| self.hand_over(host, settlement))
+    }
+
+    fn hand_over(&self, host: &dyn Host, settlement: Settlement) -> Result<()> {
+        // Late answers first: they came before the releases, and may name what those give back.
+        settlement.late.iter().for_each(|body| host.discard(body));
+        if settlement.releases.is_empty() {
+            return Ok(());
+        }
+        host.release(&settlement.releases).map_err(|error| self.fail(error))
+    }
+
+    fn serve_one(&self, host: &dyn Host, frame: &message::Frame, bell: &Arc<Bell>) -> Result<()> {
+        let Header { id, chain, .. } = frame.header;
+        let mut visit = self.visit(chain, Some(id), bell)?;
+        let mut out = Writer::new();
+        let applied = host.apply(&frame.body, &mut out);
+        visit.returned = true;
+        drop(visit);
+        // The code behind the call may have forked, and this may be the new process.
+        self.usable()?;
+        let outcome = applied.map_err(|error| self.fail(error))?;
+        self.state().inbox.served(id);
+        self.served.fetch_add(1, Ordering::Relaxed);
+        self.post_answer(host, frame.header, outcome, out.into_vec())?;
+        host.sent();
+        Ok(())
+    }
+
+    fn post_answer(
+        &self,
+        host: &dyn Host,
+        asked: Header,
+        outcome: Outcome,
+        mut body: Vec<u8>,
+    ) -> Result<()> {
+        if body.len() > MAX_BODY as usize {
+            return Err(
+                self.fail(Error::refused(format!("an answer of {} bytes is too long", body.len())))
+            );
+        }
+        if self.side == Side::Parent && self.backlog.load(Ordering::Acquire) > MAX_BACKLOG {
+            return Err(self.fail(Error::garbled("the child asks, and does not read the answers")));
+        }
+        let kind = match outcome {
+            Outcome::Answered => message::Kind::Reply,
+            Outcome::Raised => message::Kind::Raised,
+        };
+        let head = self.header(kind, asked.id, asked.chain, &body);
+        // Behind the answer, never ahead of it: it may name objects whose last proxy here has gone by now.
+        body.extend_from_slice(&release_frame(&host.queued_releases()));
+        self.post(head, Cow::Owned(body))
+    }
+
+    fn header(&self, kind: message::Kind, id: u64, chain: u64, body: &[u8]) -> Vec<u8> {
+        // Every body was checked against MAX_BODY, which fits.
+        Header { kind, id, chain, len: body.len() as u32 }.encode().to_vec()
+    }
+
+    /// Put bytes in order to be sent.  What does not go at once goes when the leader finds room.
+    fn post(&self, head: Vec<u8>, body: Cow<'_, [u8]>) -> Result<()> {
+        let posted = {
+            let mut outbox = self.outbox();
+            let posted = outbox.post(&*self.transport, head, body);
+            self.backlog.store(outbox.waiting(), Ordering::Release);
+            posted.map(|()| outbox.waiting())
+        };
+        match posted {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.state().crew.ring_leader();
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn flush(&self) -> Result<()> {
+        let mut outbox = self.outbox();
+        let flushed = outbox.flush(&*self.transport);
+        self.backlog.store(outbox.waiting(), Ordering::Release);
+        flushed
+    }
+
+    /// Break the link and say why it is broken, which may be an older story.
+    fn fail(&self, error: Error) -> Error {
+        self.break_with(error.clone());
+        self.error().unwrap_or(error)
+    }
+
+    fn end(&self, error: Error, parting: Parting) {
+        if self.forgotten.load(Ordering::Acquire) {
+            return;
+        }
+        {
+            let mut state = self.state();
+            if state.error.is_some() {
+                return;
+            }
+            state.error = Some(error);
+            state.inbox.drop_calls();
+            state.inbox.pending.fail_all().iter().for_each(|bell| bell.ring());
+            state.crew.ring_all();
+        }
+        {
+            let mut outbox = self.outbox();
+            if parting == Parting::Bye {
+                let bye = self.header(message::Kind::Bye, 0, 0, &[]);
+                let _ = outbox.post(&*self.transport, bye, Cow::Borrowed(&[]));
+            }
+            outbox.end();
+            self.backlog.store(0, Ordering::Release);
+        }
+        self.transport.shut_down();
+        self.ring_the_end();
+    }
+
+    fn ring_the_end(&self) {
+        if let Some(bell) = self.at_end.get() {
+            bell.ring();
+        }
+    }
+
+    fn usable(&self) -> Result<()> {
+        self.at_home()?;
+        self.state().error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether this process is the one that the link belongs to.  To be asked before every lock that follows foreign code.
+    fn at_home(&self) -> Result<()> {
+        if self.forgotten.load(Ordering::Acquire) {
+            return Err(Error::closed("this link belongs to another process"));
+        }
+        Ok(())
+    }
+
+    fn new_chain(&self) -> u64 {
+        self.side.number(self.chains.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Be in a chain, a new one if the current thread is in none: what is asked while the guard lives belongs to it.
+    ///
+    /// A face that keeps something for the length of a chain needs to know it before it writes the call.
+    pub fn enter(&self) -> Result<Option<Visit<'_>>> {
+        self.usable()?;
+        match self.chain() {
+            Some(_) => Ok(None),
+            None => self.visit(self.new_chain(), None, &chain::bell()?).map(Some),
+        }
+    }
+
+    fn visit(&self, chain: u64, serving: Option<u64>, bell: &Arc<Bell>) -> Result<Visit<'_>> {
+        chain::push(chain::Entry { link: self.number, chain, serving })?;
+        let owned = self.state().crew.own(chain, bell);
+        Ok(Visit { link: self, chain, bell: Arc::clone(bell), owned, returned: serving.is_none() })
+    }
+
+    // A panic while a lock is held would be a fault of this crate's own; what the lock guards is still whole, since no
+    // change under it is made in two steps that could be torn apart.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.send.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.forgotten.load(Ordering::Acquire) {
+            self.ring_the_end();
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("side", &self.side).field("number", &self.number).finish()
+    }
+}
+
+/// Whether the other side is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    Bye,
+    Silent,
+}
+
+/// A thread's stay in a chain.
+pub struct Visit<'a> {
+    link: &'a Link,
+    chain: u64,
+    bell: Arc<Bell>,
+    /// Whether the thread was not in the chain before.
+    owned: bool,
+    /// Whether the host has come back; if it has not, it has panicked, and the other side would wait for ever.
+    returned: bool,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        chain::pop();
+        if self.link.forgotten.load(Ordering::Acquire) {
+            return;
+        }
+        if !self.returned {
+            self.link.break_with(Error::refused("the host panicked while it served a call"));
+        }
+        if self.owned {
+            let mut state = self.link.state();
+            state.crew.disown(self.chain, &self.bell);
+            // A call that came too late for this thread is for another one now.
+            if state.inbox.chains().any(|chain| chain == self.chain) {
+                state.crew.ring_for(self.link.side, self.chain, &self.bell);
+            }
+        }
+    }
+}
+
+/// A whole Release frame, or nothing.
+fn release_frame(releases: &[(u64, u64)]) -> Vec<u8> {
+    if releases.is_empty() {
+        return Vec::new();
+    }
+    let mut body = Writer::new();
+    encode_releases(releases, &mut body);
+    let len = body.len() as u32;
+    let header = Header { kind: message::Kind::Release, id: 0, chain: 0, len };
+    [&header.encode()[..], body.as_slice()].concat()
+}

@@ -1,0 +1,98 @@
+//! Calls sent and not yet answered.  It waits for nothing itself and never looks into a body.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::message::Frame;
+use crate::sys::fd::Bell;
+
+/// Calls sent and not yet answered, by the id of the call.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    calls: HashMap<u64, Call>,
+}
+
+#[derive(Debug)]
+enum Call {
+    /// Sent.  Whoever waits for the answer is woken by the bell; one that pumps has none.
+    Waiting(Option<Arc<Bell>>),
+    /// The answer is here and has not been taken.  The number orders it among what was received.
+    Answered(Frame, u64),
+    /// Nobody waits any more; the answer will still come.
+    Abandoned,
+}
+
+/// What an answer means for this side.
+#[derive(Debug)]
+pub(crate) enum Completed {
+    /// It waits to be taken; this is the bell of who waits for it.
+    Expected(Option<Arc<Bell>>),
+    /// Nobody wants it.
+    Unwanted(Vec<u8>),
+}
+
+impl Pending {
+    /// A call is about to be sent.
+    pub(crate) fn add(&mut self, id: u64, bell: Option<Arc<Bell>>) {
+        self.calls.insert(id, Call::Waiting(bell));
+    }
+
+    /// An answer has come.  One that was never asked for, or comes twice, breaks the protocol.
+    pub(crate) fn complete(&mut self, frame: Frame, order: u64) -> Result<Completed> {
+        let id = frame.header.id;
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Err(Error::garbled(format!(
+                "an answer to the call {id:#x}, which is not open"
+            )));
+        };
+        match call {
+            Call::Waiting(bell) => {
+                let bell = bell.take();
+                *call = Call::Answered(frame, order);
+                Ok(Completed::Expected(bell))
+            }
+            Call::Answered(..) => {
+                Err(Error::garbled(format!("a second answer to the call {id:#x}")))
+            }
+            Call::Abandoned => {
+                self.calls.remove(&id);
+                Ok(Completed::Unwanted(frame.body))
+            }
+        }
+    }
+
+    /// The answer to a call, if it is here, with its number.
+    pub(crate) fn take(&mut self, id: u64) -> Option<(Frame, u64)> {
+        if !matches!(self.calls.get(&id)?, Call::Answered(..)) {
+            return None;
+        }
+        match self.calls.remove(&id)? {
+            Call::Answered(frame, order) => Some((frame, order)),
+            Call::Waiting(_) | Call::Abandoned => None,
+        }
+    }
+
+    /// Nobody waits for this call any more.  The answer comes out if it is here already.
+    pub(crate) fn abandon(&mut self, id: u64) -> Option<(Frame, u64)> {
+        let answer = self.take(id);
+        if answer.is_none() {
+            self.calls.insert(id, Call::Abandoned);
+        }
+        answer
+    }
+
+    /// No answer will come any more.  What has come can still be taken.
+    pub(crate) fn fail_all(&mut self) -> Vec<Arc<Bell>> {
+        let mut bells = Vec::new();
+        self.calls.retain(|_, call| match call {
+            Call::Answered(..) => true,
+            Call::Waiting(bell) => {
+                bells.extend(bell.take());
+                false
+            }
+            Call::Abandoned => false,
+        });
+        bells
+    }
+}

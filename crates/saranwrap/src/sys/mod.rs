@@ -1,0 +1,4 @@
+//! Descriptors and processes, as this platform has them.  The only `unsafe` of the engine; no protocol and no policy.
+
+pub mod fd;
+pub mod process;

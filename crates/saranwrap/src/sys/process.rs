@@ -1,0 +1,176 @@
+//! Processes by descriptor: opening, waiting, signalling, and a child's watch over its parent.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
+
+use super::fd::{PollFd, PollFlags, Polled, poll};
+
+/// How long a child's main thread gets to end in order once the parent is gone.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// Killed by this signal.
+    Signal(i32),
+    /// Some other part of this program took the status (a handler of SIGCHLD, a `waitpid(-1)`).
+    Unknown,
+}
+
+/// A descriptor for a process.  It stays that process's, whoever reuses the number.
+pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    super::fd::move_high(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// How the process ended, without taking the status from whoever waits for it; `None` while it runs.
+pub fn exit_status(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    wait(pidfd, WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+}
+
+/// Take the status of a process that has ended, so that it does not stay as a zombie; `None` while it runs.
+pub fn reap(pidfd: BorrowedFd<'_>) -> Option<Exit> {
+    wait(pidfd, WaitIdOptions::NOHANG)
+}
+
+fn wait(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> Option<Exit> {
+    loop {
+        match rustix::process::waitid(WaitId::PidFd(pidfd), options | WaitIdOptions::EXITED) {
+            Ok(Some(status)) => return Some(exit_of(&status)),
+            Ok(None) => return None,
+            Err(Errno::INTR) => {}
+            // ECHILD: no longer ours to wait for.  Any other failure leaves us as ignorant.
+            Err(_) => return Some(Exit::Unknown),
+        }
+    }
+}
+
+fn exit_of(status: &WaitIdStatus) -> Exit {
+    if let Some(code) = status.exit_status() {
+        return Exit::Code(code);
+    }
+    status.terminating_signal().map_or(Exit::Unknown, Exit::Signal)
+}
+
+/// Send a signal to a process.
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: pidfd_send_signal reads no memory of ours: the siginfo pointer is null, which the kernel documents as "fill in
+    // what kill(2) would".  The descriptor is open for the length of the borrow.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The name of a signal; empty for those without one (the real-time signals).
+pub fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGUSR1 => "SIGUSR1",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGUSR2 => "SIGUSR2",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGSTKFLT => "SIGSTKFLT",
+        libc::SIGXCPU => "SIGXCPU",
+        libc::SIGXFSZ => "SIGXFSZ",
+        libc::SIGVTALRM => "SIGVTALRM",
+        libc::SIGPROF => "SIGPROF",
+        libc::SIGIO => "SIGIO",
+        libc::SIGPWR => "SIGPWR",
+        libc::SIGSYS => "SIGSYS",
+        _ => "",
+    }
+}
+
+/// Leave every signal to the other threads: one that lands here would not interrupt the thread that waits for it.
+pub fn block_signals() {
+    // SAFETY: `set` is filled by sigfillset before it is read, both calls get valid pointers for their whole length, and the
+    // mask of this thread alone is changed.
+    unsafe {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// End this process soon after its parent, or its link to it, has ended, whatever the other threads are doing.
+///
+/// A thread of its own watches for the hang-up and never reads from the link.  PR_SET_PDEATHSIG is not used: it is tied to
+/// the *thread* that started the child, and kills healthy children when that thread ends.
+pub fn follow_parent(link: OwnedFd) -> io::Result<()> {
+    let parent = parent_pidfd();
+    std::thread::Builder::new().name("saranwrap-follow".to_owned()).spawn(move || {
+        block_signals();
+        wait_for_orphanage(&link, parent.as_ref());
+        std::thread::sleep(GRACE);
+        // SAFETY: _exit takes no memory and does not return; that destructors and exit handlers of the other threads do not
+        // run is what it is called for.
+        unsafe { libc::_exit(0) }
+    })?;
+    Ok(())
+}
+
+/// The parent, unless it cannot be watched (it has ended, or lives in another pid namespace); the link's end must do then.
+fn parent_pidfd() -> Option<OwnedFd> {
+    let parent = std::os::unix::process::parent_id();
+    let pidfd = pidfd_open(parent).ok()?;
+    // Between the two calls the parent may have ended and its number may have gone to somebody else.  Then we have another
+    // parent by now.
+    (std::os::unix::process::parent_id() == parent).then_some(pidfd)
+}
+
+fn wait_for_orphanage(link: &OwnedFd, parent: Option<&OwnedFd>) {
+    // Hang-ups only.  Asking for IN would wake this thread with every frame.
+    let hung_up = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    let mut watched = vec![PollFd::new(link, PollFlags::RDHUP)];
+    if let Some(parent) = parent {
+        watched.push(PollFd::new(parent, PollFlags::IN));
+    }
+    loop {
+        match poll(&mut watched, None) {
+            Ok(Polled::Ready) => {}
+            Ok(_) => continue,
+            // Nothing can be watched any more, and a child that nobody watches must not stay.
+            Err(_) => return,
+        }
+        let link_ended = watched[0].revents().intersects(hung_up);
+        let parent_ended = watched.get(1).is_some_and(|parent| !parent.revents().is_empty());
+        if link_ended || parent_ended {
+            return;
+        }
+    }
+}
+
+/// How much memory of this process is resident, in bytes; 0 where that cannot be learnt.
+pub fn memory_of_self() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let resident = pages.and_then(|pages| pages.split(' ').nth(1)?.parse::<u64>().ok());
+    resident.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
+/// Give this process another standard input.
+pub fn set_stdin(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(fd)?)
+}

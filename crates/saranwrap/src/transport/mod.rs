@@ -1,0 +1,41 @@
+//! What carries frames between two processes.  It does not know what bytes mean, and it never waits.
+
+pub mod stream;
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use crate::error::Result;
+use crate::message::Frame;
+
+/// What is to be expected after a [`receive`](Transport::receive).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// There may be more at once.
+    More,
+    /// Nothing more until the descriptor is readable again.
+    Empty,
+    /// The other side has ended, between two frames.
+    Ended,
+}
+
+/// Carries frames.  One thread at a time sends and one receives, which the link sees to; no method waits.
+pub trait Transport: Send + Sync {
+    /// Take as many bytes of `parts`, one after the other, as go without waiting; 0 says that there is no room.
+    fn send(&self, parts: &[IoSlice<'_>]) -> Result<usize>;
+
+    /// Put the frames that have arrived at the end of `into`.  Those before a fault are delivered with it.
+    fn receive(&self, into: &mut Vec<Frame>) -> Result<Received>;
+
+    /// Readable when something may be received.
+    fn read_fd(&self) -> BorrowedFd<'_>;
+
+    /// Writable when there is room to send.
+    fn write_fd(&self) -> BorrowedFd<'_>;
+
+    /// End it for both sides.  What was sent before still arrives.
+    fn shut_down(&self);
+
+    /// How many bytes came in and went out so far.
+    fn bytes(&self) -> (u64, u64);
+}

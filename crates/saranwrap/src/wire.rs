@@ -1,0 +1,493 @@
+//! Self-describing values as bytes and back (CBOR, RFC 8949; sequences of items, RFC 8742).  No I/O, no objects, no panics.
+//!
+//! Only a part of CBOR is spoken: definite lengths, 64-bit floats, `null`, `true` and `false`.  A [`Writer`] writes the
+//! preferred (shortest) form; a [`Reader`] takes one head at a time and builds no tree, so what it costs is decided by
+//! whoever reads.  Every length is checked against the bytes that are really there before anybody may allocate for it.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// The tags in use.  Those from [`LIST`](tag::LIST) on are private; what stands after each tag is given with it.
+pub mod tag {
+    /// A non-negative integer over 64 bits, as big-endian bytes.
+    pub const POS_BIGNUM: u64 = 2;
+    /// An integer below -2^64, as the big-endian bytes of `-1 - value`.
+    pub const NEG_BIGNUM: u64 = 3;
+    /// `[loan, [items]]`: an exact list by value, lent under the loan number.
+    pub const LIST: u64 = 21248;
+    /// `[loan, {key: value}]`: an exact dict by value, lent.
+    pub const DICT: u64 = 21249;
+    /// `[loan, [items]]`: an exact set by value, lent.
+    pub const SET: u64 = 21250;
+    /// `[loan, bytes]`: an exact bytearray by value, lent.
+    pub const BYTEARRAY: u64 = 21251;
+    /// `loan`: a container lent earlier in this chain (an alias, a cycle, or one going home).
+    pub const SAME: u64 = 21252;
+    /// `id`: an object of the receiver's table (a proxy going home).
+    pub const THEIRS: u64 = 21253;
+    /// `[id, class, flags]`: an object of the sender's table, by reference.
+    pub const MINE: u64 = 21254;
+    /// `[class]`: a class of the sender's, by class number.
+    pub const CLASS: u64 = 21255;
+    /// `[module, qualname]`: a class or function both sides have under this name.
+    pub const NAMED: u64 = 21256;
+    /// `[items]`: a frozenset.
+    pub const FROZENSET: u64 = 21257;
+    /// `[real, imaginary]`: a complex number.
+    pub const COMPLEX: u64 = 21258;
+    /// `null`: the ellipsis.
+    pub const ELLIPSIS: u64 = 21259;
+    /// `null`: "not implemented", the answer of an operator that does not know its operand.
+    pub const NOT_IMPLEMENTED: u64 = 21260;
+    /// `[start, stop, step]`: a slice.
+    pub const SLICE: u64 = 21261;
+    /// `[start, stop, step]`: a range.
+    pub const RANGE: u64 = 21262;
+    /// `bytes`: text with lone surrogates, which UTF-8 proper cannot carry.
+    pub const SURROGATES: u64 = 21263;
+    /// `[kind, state..]`: a standard value type (a date, a decimal, a path, an enum member), without pickle.
+    pub const KNOWN: u64 = 21264;
+    /// `{..}`: an exception.
+    pub const EXCEPTION: u64 = 21265;
+    /// `[[file, name, line]..]`: a traceback.
+    pub const TRACEBACK: u64 = 21266;
+    /// `bytes`: a pickle; from the parent to the child only, unless the user trusts the child.
+    pub const PICKLE: u64 = 21267;
+    /// `null`: no value at all (an argument that was not given).
+    pub const MISSING: u64 = 21268;
+    /// Reserved.
+    pub const MARKED: u64 = 21269;
+
+    /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
+    pub const NAMES: &[(u64, &str)] = &[
+        (LIST, "LIST"),
+        (DICT, "DICT"),
+        (SET, "SET"),
+        (BYTEARRAY, "BYTEARRAY"),
+        (SAME, "SAME"),
+        (THEIRS, "THEIRS"),
+        (MINE, "MINE"),
+        (CLASS, "CLASS"),
+        (NAMED, "NAMED"),
+        (FROZENSET, "FROZENSET"),
+        (COMPLEX, "COMPLEX"),
+        (ELLIPSIS, "ELLIPSIS"),
+        (NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
+        (SLICE, "SLICE"),
+        (RANGE, "RANGE"),
+        (SURROGATES, "SURROGATES"),
+        (KNOWN, "KNOWN"),
+        (EXCEPTION, "EXCEPTION"),
+        (TRACEBACK, "TRACEBACK"),
+        (PICKLE, "PICKLE"),
+        (MISSING, "MISSING"),
+        (MARKED, "MARKED"),
+    ];
+}
+
+/// How deep values may nest.  A recursive decoder counts; nothing in this file recurses.
+pub const MAX_DEPTH: usize = 900;
+
+const UINT: u8 = 0;
+const NINT: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+
+const FALSE: u8 = 0xf4;
+const TRUE: u8 = 0xf5;
+const NULL: u8 = 0xf6;
+const DOUBLE: u8 = 0xfb;
+
+/// Writes items one after the other.  It does not check that the announced number of them follows an array or a map.
+#[derive(Debug, Default, Clone)]
+pub struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// An empty writer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty writer with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// Nothing.
+    pub fn null(&mut self) {
+        self.bytes.push(NULL);
+    }
+
+    /// A truth value.
+    pub fn bool(&mut self, value: bool) {
+        self.bytes.push(if value { TRUE } else { FALSE });
+    }
+
+    /// A non-negative integer.
+    pub fn u64(&mut self, value: u64) {
+        self.head(UINT, value);
+    }
+
+    /// An integer.
+    pub fn i64(&mut self, value: i64) {
+        match u64::try_from(value) {
+            Ok(value) => self.head(UINT, value),
+            // `!value` is `-1 - value`, which cannot overflow.
+            Err(_) => self.head(NINT, !value as u64),
+        }
+    }
+
+    /// An integer of any size; when `negative`, the magnitude is that of `-1 - value`.  Small ones become plain integers.
+    pub fn bigint(&mut self, negative: bool, magnitude_be: &[u8]) {
+        let zeros = magnitude_be.iter().take_while(|&&byte| byte == 0).count();
+        let magnitude = &magnitude_be[zeros..];
+        if magnitude.len() <= 8 {
+            let value = magnitude.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
+            return self.head(if negative { NINT } else { UINT }, value);
+        }
+        self.tag(if negative { tag::NEG_BIGNUM } else { tag::POS_BIGNUM });
+        self.bytes(magnitude);
+    }
+
+    /// A float, always in eight bytes: a shorter form saves little and costs the reader two more cases.
+    pub fn f64(&mut self, value: f64) {
+        self.bytes.push(DOUBLE);
+        self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
+    }
+
+    /// Bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.head(BYTES, value.len() as u64);
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// Text.
+    pub fn text(&mut self, value: &str) {
+        self.head(TEXT, value.len() as u64);
+        self.bytes.extend_from_slice(value.as_bytes());
+    }
+
+    /// The head of an array; `len` items must follow.
+    pub fn array(&mut self, len: usize) {
+        self.head(ARRAY, len as u64);
+    }
+
+    /// The head of a map; `len` keys, each with its value, must follow.
+    pub fn map(&mut self, len: usize) {
+        self.head(MAP, len as u64);
+    }
+
+    /// A tag; one item must follow.
+    pub fn tag(&mut self, tag: u64) {
+        self.head(TAG, tag);
+    }
+
+    /// Items that are encoded already.
+    pub fn raw(&mut self, items: &[u8]) {
+        self.bytes.extend_from_slice(items);
+    }
+
+    /// How many bytes have been written.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing has been written.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What has been written.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What has been written, without copying it.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Forget everything after the first `len` bytes: an attempt that failed halfway is taken back.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
+    /// Forget everything and keep the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    fn head(&mut self, major: u8, value: u64) {
+        let major = major << 5;
+        match value {
+            0..=23 => self.bytes.push(major | value as u8),
+            24..=0xff => self.bytes.extend_from_slice(&[major | 24, value as u8]),
+            0x100..=0xffff => self.long_head(major | 25, &(value as u16).to_be_bytes()),
+            0x1_0000..=0xffff_ffff => self.long_head(major | 26, &(value as u32).to_be_bytes()),
+            _ => self.long_head(major | 27, &value.to_be_bytes()),
+        }
+    }
+
+    fn long_head(&mut self, first: u8, argument: &[u8]) {
+        self.bytes.push(first);
+        self.bytes.extend_from_slice(argument);
+    }
+}
+
+/// One head, with its content where that is a run of bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Item<'a> {
+    /// Nothing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A non-negative integer.
+    Uint(u64),
+    /// A negative integer: the value is `-1 - n`.
+    Nint(u64),
+    /// A float.
+    Float(f64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// Text, checked to be UTF-8.
+    Text(&'a str),
+    /// So many items follow.
+    Array(usize),
+    /// So many keys follow, each with its value.
+    Map(usize),
+    /// One item follows, and is meant in this way.
+    Tag(u64),
+}
+
+impl fmt::Display for Item<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Item::Null => f.write_str("null"),
+            Item::Bool(value) => write!(f, "{value}"),
+            Item::Uint(value) => write!(f, "the integer {value}"),
+            Item::Nint(value) => write!(f, "the integer -1-{value}"),
+            Item::Float(value) => write!(f, "the float {value}"),
+            Item::Bytes(value) => write!(f, "{} bytes", value.len()),
+            Item::Text(value) => write!(f, "a text of {} bytes", value.len()),
+            Item::Array(len) => write!(f, "an array of {len}"),
+            Item::Map(len) => write!(f, "a map of {len}"),
+            Item::Tag(tag) => write!(f, "the tag {tag}"),
+        }
+    }
+}
+
+/// Reads items one after the other from bytes that nobody vouches for.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    /// The next head.  A failure leaves the reader where it was.
+    // Not an `Iterator`: running out of bytes is a fault here, not an end.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Item<'a>> {
+        let (item, position) = self.decode()?;
+        self.position = position;
+        Ok(item)
+    }
+
+    /// The next head, which stays unread.
+    pub fn peek(&self) -> Result<Item<'a>> {
+        self.decode().map(|(item, _)| item)
+    }
+
+    /// A non-negative integer; `field` names it in the error.
+    pub fn u64(&mut self, field: &'static str) -> Result<u64> {
+        match self.next_for(field)? {
+            Item::Uint(value) => Ok(value),
+            other => Err(self.mismatch(field, "a non-negative integer", other)),
+        }
+    }
+
+    /// Text.
+    pub fn text(&mut self, field: &'static str) -> Result<&'a str> {
+        match self.next_for(field)? {
+            Item::Text(value) => Ok(value),
+            other => Err(self.mismatch(field, "text", other)),
+        }
+    }
+
+    /// Bytes.
+    pub fn bytes(&mut self, field: &'static str) -> Result<&'a [u8]> {
+        match self.next_for(field)? {
+            Item::Bytes(value) => Ok(value),
+            other => Err(self.mismatch(field, "bytes", other)),
+        }
+    }
+
+    /// The head of an array: how many items follow.
+    pub fn array(&mut self, field: &'static str) -> Result<usize> {
+        match self.next_for(field)? {
+            Item::Array(len) => Ok(len),
+            other => Err(self.mismatch(field, "an array", other)),
+        }
+    }
+
+    /// The head of a map: how many keys follow, each with its value.
+    pub fn map(&mut self, field: &'static str) -> Result<usize> {
+        match self.next_for(field)? {
+            Item::Map(len) => Ok(len),
+            other => Err(self.mismatch(field, "a map", other)),
+        }
+    }
+
+    /// A tag.
+    pub fn tag(&mut self, field: &'static str) -> Result<u64> {
+        match self.next_for(field)? {
+            Item::Tag(tag) => Ok(tag),
+            other => Err(self.mismatch(field, "a tag", other)),
+        }
+    }
+
+    /// Exactly this tag.
+    pub fn expect_tag(&mut self, tag: u64, field: &'static str) -> Result<()> {
+        match self.tag(field)? {
+            found if found == tag => Ok(()),
+            found => Err(self.fault(format!("`{field}` should have the tag {tag}, not {found}"))),
+        }
+    }
+
+    /// Pass over one item with everything in it.
+    pub fn skip(&mut self) -> Result<()> {
+        // One number stands for the whole stack of open containers.  It cannot overflow by much: each head adds at most
+        // twice the bytes that follow it, and saturation only means that the bytes run out first.
+        let mut open: usize = 1;
+        while open > 0 {
+            let inside = match self.next()? {
+                Item::Array(len) => len,
+                Item::Map(len) => len.saturating_mul(2),
+                Item::Tag(_) => 1,
+                _ => 0,
+            };
+            open = (open - 1).saturating_add(inside);
+        }
+        Ok(())
+    }
+
+    /// Whether every byte has been read.
+    pub fn at_end(&self) -> bool {
+        self.position == self.bytes.len()
+    }
+
+    /// Nothing may be left; `what` names the whole in the error.
+    pub fn finish(self, what: &str) -> Result<()> {
+        if self.at_end() {
+            return Ok(());
+        }
+        Err(Error::garbled(format!("{what} has {} bytes too many", self.rest().len())))
+    }
+
+    /// How many bytes have been read.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The bytes that have not been read.
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.position..]
+    }
+
+    fn next_for(&mut self, field: &'static str) -> Result<Item<'a>> {
+        self.next().map_err(|error| Error::garbled(format!("`{field}`: {}", error.what())))
+    }
+
+    fn decode(&self) -> Result<(Item<'a>, usize)> {
+        let first = self.take(self.position, 1)?[0];
+        let after = self.position + 1;
+        match first {
+            FALSE | TRUE => return Ok((Item::Bool(first == TRUE), after)),
+            NULL => return Ok((Item::Null, after)),
+            DOUBLE => {
+                let bits = big_endian(self.take(after, 8)?);
+                return Ok((Item::Float(f64::from_bits(bits)), after + 8));
+            }
+            _ => {}
+        }
+        let (argument, after) = self.argument(first, after)?;
+        match first >> 5 {
+            UINT => Ok((Item::Uint(argument), after)),
+            NINT => Ok((Item::Nint(argument), after)),
+            BYTES => {
+                let content = self.content(argument, after)?;
+                Ok((Item::Bytes(content), after + content.len()))
+            }
+            TEXT => {
+                let content = self.content(argument, after)?;
+                let text = std::str::from_utf8(content)
+                    .map_err(|error| self.fault("the text is not UTF-8").because(error))?;
+                Ok((Item::Text(text), after + content.len()))
+            }
+            ARRAY => Ok((Item::Array(self.count(argument, 1, after)?), after)),
+            MAP => Ok((Item::Map(self.count(argument, 2, after)?), after)),
+            TAG => Ok((Item::Tag(argument), after)),
+            _ => Err(self.fault(format!("the byte {first:#04x} starts no item known here"))),
+        }
+    }
+
+    /// The number in a head: the low five bits themselves, or one, two, four or eight bytes.
+    fn argument(&self, first: u8, after: usize) -> Result<(u64, usize)> {
+        let width = match first & 0x1f {
+            small @ 0..=23 => return Ok((u64::from(small), after)),
+            24 => 1,
+            25 => 2,
+            26 => 4,
+            27 => 8,
+            _ => return Err(self.fault("indefinite and reserved lengths are not spoken here")),
+        };
+        Ok((big_endian(self.take(after, width)?), after + width))
+    }
+
+    fn content(&self, len: u64, after: usize) -> Result<&'a [u8]> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.take(after, len)
+    }
+
+    /// How many items a container holds.  Each takes a byte at least, so a claim beyond that is a lie: nobody allocates for it.
+    fn count(&self, claim: u64, bytes_each: usize, after: usize) -> Result<usize> {
+        let room = (self.bytes.len() - after) / bytes_each;
+        match usize::try_from(claim) {
+            Ok(count) if count <= room => Ok(count),
+            _ => Err(self.fault(format!("{claim} entries cannot stand in the bytes that follow"))),
+        }
+    }
+
+    fn take(&self, from: usize, len: usize) -> Result<&'a [u8]> {
+        let end = from.checked_add(len);
+        end.and_then(|end| self.bytes.get(from..end))
+            .ok_or_else(|| self.fault(format!("{len} bytes more are needed")))
+    }
+
+    fn fault(&self, what: impl fmt::Display) -> Error {
+        Error::garbled(format!("at byte {} of {}: {what}", self.position, self.bytes.len()))
+    }
+
+    fn mismatch(&self, field: &str, wanted: &str, found: Item<'_>) -> Error {
+        Error::garbled(format!(
+            "`{field}` before byte {} should be {wanted}, but is {found}",
+            self.position
+        ))
+    }
+}
+
+/// The number in at most eight bytes.
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}

@@ -1,0 +1,45 @@
+"""Any Python module or object in a process of its own, used as if it were here."""
+
+from saranwrap._api import (
+    Child,
+    close,
+    getpid,
+    kill,
+    local,
+    proxied_type,
+    ref,
+    status,
+    val,
+    wrap,
+    wrap_module,
+    wrapped,
+)
+from saranwrap._classes import CallableProxy, ObjectProxy, Proxy
+from saranwrap._native import __version__
+from saranwrap.errors import ChildDied, ForkedProxy, LinkClosed, NotTransparent, ProtocolError, Refused, SaranwrapError
+
+__all__ = [
+    "CallableProxy",
+    "Child",
+    "ChildDied",
+    "ForkedProxy",
+    "LinkClosed",
+    "NotTransparent",
+    "ObjectProxy",
+    "ProtocolError",
+    "Proxy",
+    "Refused",
+    "SaranwrapError",
+    "__version__",
+    "close",
+    "getpid",
+    "kill",
+    "local",
+    "proxied_type",
+    "ref",
+    "status",
+    "val",
+    "wrap",
+    "wrap_module",
+    "wrapped",
+]

@@ -1,0 +1,342 @@
+"""What users call. A proxy has no public methods of its own, so all administration is by these functions."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from saranwrap import _classes, _values
+from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
+from saranwrap.errors import ChildDied, Refused, SaranwrapError
+
+T = TypeVar("T")
+DeadCallback = Callable[[ChildDied], object]
+
+_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# `-c` and not `-m`: the child's `sys.path` may not hold this package until it has been told where it is.
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from saranwrap._child import main; main()"
+# A child that is asked to close ends by itself within this many seconds, or is killed.
+_CLOSING = 5.0
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class Child:
+    """A process that can hold several objects: `child.wrap(a); child.wrap(b)`.
+
+    It lives as long as it, or any proxy of an object in it, is held; or until `close` or the end of its `with` block.
+
+    Args:
+        dead_callback: called once, with the `ChildDied` that says why, when the process ends without having been closed.
+            It runs in a thread of its own as soon as that happens.
+        by_value: classes whose instances go into the child by value (pickled), whatever the default for them is.
+        trust: whether `local`, `copy.copy` and `copy.deepcopy` may unpickle what the child sends. Leave it False for code
+            that you do not trust: unpickling runs code.
+        env: the child's environment; None means a copy of this process's.
+        cwd: the directory the child starts in; None means this process's.
+
+    Raises:
+        Refused: the process could not be started, or it speaks another version of the protocol.
+        ChildDied: it ended before it could greet.
+    """
+
+    def __init__(
+        self,
+        dead_callback: DeadCallback | None = None,
+        *,
+        by_value: Sequence[type] = (),
+        trust: bool = False,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+    ) -> None:
+        setup = ([p for p in sys.path if isinstance(p, str)], [a for a in sys.argv if isinstance(a, str)] or [""])
+        self._session = Session.spawn(
+            sys.executable,
+            [*subprocess._args_from_interpreter_flags(), "-c", _BOOT, _PACKAGE_PARENT],  # type: ignore[attr-defined]
+            None if env is None else [(str(name), str(value)) for name, value in env.items()],
+            None if cwd is None else os.fspath(cwd),
+            setup,
+            tuple(by_value),
+            trust,
+        )
+        _sessions.add(self._session)
+        if dead_callback is not None:
+            _watch(self._session, dead_callback)
+
+    def wrap(self, obj: T) -> T:
+        """Put `obj` into this process and return its proxy. See `saranwrap.wrap`."""
+        if isinstance(obj, types.ModuleType):
+            return self.wrap_module(obj.__name__)  # type: ignore[return-value]
+        return self._session.request(OPS["adopt"], 0, (_recipe(obj),))  # type: ignore[no-any-return]
+
+    def wrap_module(self, fqname: str) -> Any:
+        """Import the module `fqname` in this process and return its proxy. See `saranwrap.wrap_module`."""
+        return self._session.request(OPS["import"], 0, (fqname,))
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._session.pid
+
+    def status(self) -> dict[str, Any]:
+        """See `saranwrap.status`."""
+        return _status(self._session)
+
+    def close(self) -> None:
+        """See `saranwrap.close`."""
+        _close(self._session)
+
+    def kill(self) -> None:
+        """See `saranwrap.kill`."""
+        self._session.kill()
+        self._session.wait(_CLOSING)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<saranwrap.Child pid={self.pid}{'' if self._session.alive else ' ended'}>"
+
+
+def wrap(
+    obj: T,
+    dead_callback: DeadCallback | None = None,
+    *,
+    by_value: Sequence[type] = (),
+    trust: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> T:
+    """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
+
+    A module is imported there under its name; a class, a function or any other object is pickled into it. What is defined
+    in `__main__`, in a REPL or a notebook goes by value, for which the optional extra `saranwrap[cloudpickle]` is needed.
+
+    Args:
+        obj: the module or object.
+        dead_callback, by_value, trust, env, cwd: see `Child`.
+
+    Raises:
+        Refused: the process could not be started, or `obj` cannot be sent there.
+        ChildDied: the process ended at once.
+        ImportError: the module cannot be imported there.
+    """
+    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd)
+    return child.wrap(obj)
+
+
+def wrap_module(
+    fqname: str,
+    dead_callback: DeadCallback | None = None,
+    *,
+    by_value: Sequence[type] = (),
+    trust: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
+
+    Args:
+        fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
+        dead_callback, by_value, trust, env, cwd: see `Child`.
+
+    Raises:
+        ImportError: the module cannot be imported there.
+        Refused, ChildDied: as for `wrap`.
+    """
+    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd)
+    return child.wrap_module(fqname)
+
+
+@contextlib.contextmanager
+def wrapped(
+    obj: T,
+    dead_callback: DeadCallback | None = None,
+    *,
+    by_value: Sequence[type] = (),
+    trust: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> Iterator[T]:
+    """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
+    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd)
+    with child:
+        yield child.wrap(obj)
+
+
+def status(p: object) -> dict[str, Any]:
+    """How the process behind a proxy is (from the seed).
+
+    Returns:
+        a dict with `object_count` (objects given out to this process), `next_id` (the id the next one will get), `pid`,
+        `uptime` (seconds), `requests` (calls served), `bytes_in`, `bytes_out` and `memory` (resident set, in bytes).
+
+    Raises:
+        TypeError: `p` is no proxy.
+        ChildDied, LinkClosed: the process has ended.
+    """
+    return _status(_session(p))
+
+
+def getpid(p: object) -> int:
+    """The id of the process behind a proxy (from the seed). Needs no round trip and works when it has ended.
+
+    Raises:
+        TypeError: `p` is no proxy.
+    """
+    return _session(p).pid
+
+
+def proxied_type(p: object) -> Any:
+    """The type of the object behind a proxy (from the seed): a local class where there is one, else the proxy of the remote one.
+
+    Raises:
+        TypeError: `p` is no proxy.
+    """
+    session, target = _locate(p)
+    return session.request(OPS["getattr"], target, ("__class__",))
+
+
+def local(p: T) -> T:
+    """The object behind a proxy, by value: a copy that lives here. What is no proxy is returned as it is.
+
+    Plain data (numbers, strings, lists, dicts, sets, bytearrays and the like, to any depth) always comes. Any other object
+    comes only from a child that was wrapped with `trust=True`, because that needs pickle.
+
+    Raises:
+        NotTransparent: there is something inside that is no plain data, and the child is not trusted.
+        ChildDied, LinkClosed: the process has ended.
+    """
+    if not isinstance(p, _classes.Proxy):
+        return p
+    session, target = _locate(p)
+    return session.request(OPS["copy"], target, (session.trust,))  # type: ignore[no-any-return]
+
+
+def val(x: T) -> T:
+    """Give this one argument by value (pickled), whatever the default for it is: `p.f(saranwrap.val(x))`."""
+    return Val(x)  # type: ignore[return-value]
+
+
+def ref(x: T) -> T:
+    """Give this one argument by reference, whatever the default for it is: `p.f(saranwrap.ref([1, 2]))` shares the list."""
+    return Ref(x)  # type: ignore[return-value]
+
+
+def close(p: object) -> None:
+    """End the process behind a proxy, and wait until it has ended. Every later use of its proxies raises `LinkClosed`.
+
+    A process that does not end by itself within 5 seconds is killed. Closing twice is allowed.
+
+    Raises:
+        TypeError: `p` is no proxy.
+    """
+    _close(_session(p))
+
+
+def kill(p: object) -> None:
+    """Kill the process behind a proxy (SIGKILL). Every later use of its proxies raises `ChildDied`.
+
+    Raises:
+        TypeError: `p` is no proxy.
+    """
+    session = _session(p)
+    session.kill()
+    session.wait(_CLOSING)
+
+
+def _locate(p: object) -> tuple[Session, int]:
+    kind = type(p)
+    if issubclass(kind, _classes.RemoteType):
+        return _classes._bound(p)  # type: ignore[arg-type]
+    if issubclass(kind, ProxyBase):
+        session, target, _ = identity(p)  # type: ignore[arg-type]
+        return session, target
+    if isinstance(p, Child):
+        return p._session, 0
+    raise TypeError(f"expected a proxy, not a {kind.__name__!r} object")
+
+
+def _session(p: object) -> Session:
+    return _locate(p)[0]
+
+
+def _status(session: Session) -> dict[str, Any]:
+    return dict(session.request(OPS["status"], 0, ()))
+
+
+def _close(session: Session) -> None:
+    session.close()
+    if not session.wait(_CLOSING):
+        session.kill()
+        session.wait(_CLOSING)
+
+
+def _recipe(obj: object) -> bytes:
+    """The pickle that makes `obj` in the child."""
+    try:
+        return _values.pickle(None, obj)
+    except Exception as error:  # noqa: BLE001  pickling runs the object's own code, which may raise anything
+        reason = error
+    try:
+        import cloudpickle
+    except ImportError:
+        hint = "" if isinstance(reason, _values.NeedsValue) else " or cannot be pickled"
+        raise Refused(
+            f"cannot wrap {_short(obj)}: it is defined where the child cannot import it{hint} ({reason}); "
+            "pip install 'saranwrap[cloudpickle]' to send such code by value"
+        ) from reason
+    try:
+        return cloudpickle.dumps(obj, 5)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise Refused(f"cannot wrap {_short(obj)}: it cannot be pickled ({error})") from error
+
+
+def _short(obj: object) -> str:
+    name = getattr(obj, "__qualname__", None)
+    return f"{type(obj).__name__} {name!r}" if isinstance(name, str) else f"a {type(obj).__name__!r} object"
+
+
+def _watch(session: Session, callback: DeadCallback) -> None:
+    """Run `callback` once when the child dies unasked. The thread holds only what ends with the process itself."""
+    reference = weakref.ref(session)
+    waiter = session.waiter()
+
+    def watch() -> None:
+        waiter.wait()
+        living = reference()
+        if living is None or living.closed:
+            return
+        died = living.obituary()
+        if died is not None:
+            callback(died)
+
+    threading.Thread(target=watch, name=f"saranwrap-watch-{session.pid}", daemon=True).start()
+
+
+def _close_all() -> None:
+    """At exit: every waiter wakes before the interpreter goes, and no child outlives it."""
+    for session in list(_sessions):
+        with contextlib.suppress(SaranwrapError):
+            session.close()
+
+
+def _forget_all() -> None:
+    """After a fork, in the new process: the links stay with the old one."""
+    for session in list(_sessions):
+        session.forget()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget_all)

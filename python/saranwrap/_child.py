@@ -1,0 +1,31 @@
+"""What the child runs: it takes over the link that its parent left at fd 0, and serves until the parent is gone."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+from collections.abc import Callable
+
+from saranwrap import _home
+from saranwrap._native import Session
+
+
+def main() -> None:
+    """Serve the parent. Returns when the conversation has ended; then the interpreter ends as it always does."""
+    session, (path, argv) = Session.adopt()
+    sys.path[:] = path
+    sys.argv[:] = argv
+    faulthandler.enable(2, all_threads=True)
+    _home.move_in(session)
+    signal.signal(signal.SIGINT, _interrupt(session))
+    session.serve()
+
+
+def _interrupt(session: Session) -> Callable[[int, object], None]:
+    def handler(signum: int, frame: object) -> None:
+        """Ctrl-C reaches the whole process group; only a call that the parent gave up is to stop here."""
+        if session.cancelled():
+            raise KeyboardInterrupt
+
+    return handler

@@ -1,0 +1,674 @@
+"""Remote classes as local classes: one class per remote type, with exactly the special methods that type has.
+
+A remote class is a real class here, so that `isinstance`, `except`, `raise`, `type(p)` and subclassing work as they do at
+home. Its metaclass sends every attribute access on. Classes derived from it here have a twin in the child, whose overridden
+methods call back.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import copyreg
+import enum
+import functools
+import numbers
+import types
+import weakref
+from abc import ABCMeta
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from saranwrap import _exceptions, _values
+from saranwrap._native import OPS, ProxyBase, Session, call, identity, special
+
+GETATTR, SETATTR, DELATTR = OPS["getattr"], OPS["setattr"], OPS["delattr"]
+SPECIAL, SUPER, SUBCLASS, IS = OPS["special"], OPS["super"], OPS["subclass"], OPS["is"]
+DIR, REVIVE, COPY = OPS["dir"], OPS["revive"], OPS["copy"]
+
+_OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
+# The methods that the interpreter looks up on the type: a class has exactly those of its remote type.
+SPECIAL_NAMES = frozenset(
+    [f"__{prefix}{name}__" for name in _OPERATORS for prefix in ("", "r", "i")]
+    + [
+        f"__{name}__"
+        for name in (
+            "call len length_hint getitem setitem delitem contains iter next reversed bool hash eq ne lt le gt ge "
+            "neg pos abs invert int float complex index round trunc floor ceil repr str format bytes fspath dir sizeof "
+            "enter exit await aiter anext aenter aexit get set delete"
+        ).split()
+    ]
+) - {"__idivmod__"}
+# What a mirror must not take over: the proxy itself needs these, or the interpreter calls them while building classes.
+EXCLUDED_NAMES = frozenset(
+    "__class__ __dict__ __weakref__ __slots__ __module__ __qualname__ __doc__ __del__ __getattribute__ __getattr__ "
+    "__setattr__ __delattr__ __init_subclass__ __subclasshook__ __reduce_ex__ __copy__ __deepcopy__ __abstractmethods__ "
+    "_abc_impl __set_name__ __classcell__ __firstlineno__ __static_attributes__ __mro_entries__ __dir__ __buffer__ "
+    "__release_buffer__ __sizeof__".split()
+)
+# What a class answers about itself here.
+_OWN_NAMES = frozenset(
+    "__class__ __dict__ __mro__ __base__ __bases__ __name__ __qualname__ __module__ __flags__ __basicsize__ __itemsize__ "
+    "__dictoffset__ __weakrefoffset__ __abstractmethods__ __copy__ __deepcopy__ __reduce_ex__ __init_subclass__ "
+    "__subclasshook__ __prepare__ __instancecheck__ __subclasscheck__ __subclasses__ __text_signature__ _abc_impl mro "
+    "__or__ __ror__".split()
+)
+_DERIVED_SKIPPED = frozenset(
+    "__module__ __qualname__ __dict__ __weakref__ __classcell__ __abstractmethods__ _abc_impl __slots__ "
+    "__firstlineno__ __static_attributes__".split()
+)
+_type_getattribute = type.__getattribute__
+_raw_dict = type.__dict__["__dict__"].__get__
+_FUNCTIONS = (types.FunctionType, classmethod, staticmethod, property, functools.cached_property)
+
+
+# --- the metaclass ----------------------------------------------------------------------------------------------------
+
+
+class RemoteType(ABCMeta):
+    """The metaclass of every class that stands for a remote one."""
+
+    def __new__(meta, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **kwargs: Any) -> Any:
+        """A class statement with a remote base."""
+        return _derive(meta, name, bases, namespace, kwargs)
+
+    def __init__(cls, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        session, number = _bound(cls)
+        if issubclass(cls, BaseException) and _is_derived(cls):
+            return type.__call__(cls, *args, **kwargs)
+        return session.call(number, args, kwargs)
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name in _OWN_NAMES or name.startswith("_saran_"):
+            return _type_getattribute(cls, name)
+        session = session_of(cls)
+        if session is None:
+            return _type_getattribute(cls, name)
+        if _type_getattribute(cls, "_saran_derived_"):
+            for found in _local_attribute(cls, name):
+                return found.__get__(None, cls)
+        return session.request(GETATTR, _type_getattribute(cls, "_saran_number_"), (name,))
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name.startswith("_saran_") or name in {"__abstractmethods__", "_abc_impl"}:
+            type.__setattr__(cls, name, value)
+            return
+        session, number = _bound(cls)
+        if _type_getattribute(cls, "_saran_derived_"):
+            type.__setattr__(cls, name, value)
+        session.request(SETATTR, number, (name, value))
+
+    def __delattr__(cls, name: str) -> None:
+        session, number = _bound(cls)
+        if _type_getattribute(cls, "_saran_derived_") and name in _raw_dict(cls):
+            type.__delattr__(cls, name)
+        session.request(DELATTR, number, (name,))
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if type.__instancecheck__(cls, instance):
+            return True
+        session = session_of(cls)
+        if session is None or _type_getattribute(cls, "_saran_derived_"):
+            return False
+        if any(_same_class(base, cls) for base in type(instance).__mro__):
+            return True
+        return _type_getattribute(cls, "_saran_checks_") and session.request(
+            IS, _type_getattribute(cls, "_saran_number_"), ("instance", instance)
+        )
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        if type.__subclasscheck__(cls, subclass):
+            return True
+        session = session_of(cls)
+        if session is None or _type_getattribute(cls, "_saran_derived_") or not isinstance(subclass, type):
+            return False
+        if any(_same_class(base, cls) for base in subclass.__mro__):
+            return True
+        return _type_getattribute(cls, "_saran_checks_") and session.request(
+            IS, _type_getattribute(cls, "_saran_number_"), ("subclass", subclass)
+        )
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other or _same_class(other, cls)
+
+    def __hash__(cls) -> int:
+        twin = _type_getattribute(cls, "_saran_twin_")
+        return hash(twin) if twin is not None else type.__hash__(cls)
+
+    def __repr__(cls) -> str:
+        session = session_of(cls)
+        if session is None:
+            return type.__repr__(cls)
+        text: str = session.request(SPECIAL, _type_getattribute(cls, "_saran_number_"), ("__repr__", ()))
+        return f"saran:{text}" if session.is_parent else text
+
+    def __str__(cls) -> str:
+        session = session_of(cls)
+        if session is None:
+            return type.__repr__(cls)
+        text: str = session.request(SPECIAL, _type_getattribute(cls, "_saran_number_"), ("__str__", ()))
+        return text
+
+    def __format__(cls, spec: str) -> str:
+        return format(str(cls), spec)
+
+    def __dir__(cls) -> Iterable[str]:
+        session = session_of(cls)
+        if session is None:
+            return type.__dir__(cls)
+        names: tuple[str, ...] = session.request(DIR, _type_getattribute(cls, "_saran_number_"), ())
+        return names
+
+
+def _build(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+    """A class of this room's own making, past the metaclass's `__new__`."""
+    namespace.setdefault("__slots__", ())
+    for attribute, value in (("session", None), ("number", 0), ("derived", False), ("checks", False), ("twin", None)):
+        namespace.setdefault(f"_saran_{attribute}_", value)
+    # The making of a class asks the class for things, which must not go to the child: it is bound afterwards.
+    session, namespace["_saran_session_"] = namespace["_saran_session_"], None
+    cls = ABCMeta.__new__(meta, name, bases, namespace)  # type: ignore[type-var]
+    type.__setattr__(cls, "_saran_session_", session)
+    return cls
+
+
+def session_of(cls: type) -> Session | None:
+    """The session a class is bound to; None for the base of all proxies, or when the session is gone."""
+    reference = _type_getattribute(cls, "_saran_session_")
+    return reference() if reference is not None else None
+
+
+def _bound(cls: type) -> tuple[Session, int]:
+    session = session_of(cls)
+    if session is None:
+        name = _type_getattribute(cls, "__name__")
+        raise TypeError(f"{name!r} is not bound to a child, so it cannot be used as a class of one")
+    return session, _type_getattribute(cls, "_saran_number_")
+
+
+def _is_derived(cls: type) -> bool:
+    return bool(_type_getattribute(cls, "_saran_derived_"))
+
+
+def _same_class(local: object, mirror: type) -> bool:
+    """Whether a local class is the one that `mirror` stands for: the values that crossed are instances of it."""
+    if not isinstance(local, type) or isinstance(local, RemoteType):
+        return False
+    named = _type_getattribute(mirror, "_saran_named_") if "_saran_named_" in _raw_dict(mirror) else None
+    return named is not None and (local.__module__, local.__qualname__) == named and local.__module__ != "builtins"
+
+
+# --- what a remote class looks like ------------------------------------------------------------------------------------
+
+
+def describe(session: Session, cls: type) -> tuple[Any, ...]:
+    """All that the other side needs to know in order to build a mirror of `cls`."""
+    space = _raw_dict(cls)
+    kind = "exception" if issubclass(cls, BaseException) else "enum" if isinstance(cls, enum.EnumMeta) else "object"
+    ours = (object, ProxyBase, ObjectProxy)
+    if kind == "exception":
+        bases: tuple[Any, ...] = tuple(base for base in cls.__bases__ if issubclass(base, BaseException))
+    else:
+        bases = tuple(session.class_number(base) for base in cls.__bases__ if base not in ours)
+    names = tuple(name for name in space if isinstance(name, str) and not name.startswith("_saran_"))
+    every = {name for base in cls.__mro__ if base not in ours for name in _raw_dict(base)} & SPECIAL_NAMES
+    meta = type(cls)
+    meta_names = {name for base in meta.__mro__ if base not in (type, object, ABCMeta, RemoteType) for name in _raw_dict(base)}
+    checks = {"__instancecheck__", "__subclasscheck__"}
+    return (
+        str(cls.__module__),
+        str(cls.__qualname__),
+        kind,
+        bases,
+        names,
+        tuple(name for name in names if space[name] is None),
+        "sequence" if cls.__flags__ & (1 << 5) else "mapping" if cls.__flags__ & (1 << 6) else "",
+        tuple(sorted(meta_names & SPECIAL_NAMES)),
+        bool(meta_names & checks) or isinstance(cls, ABCMeta),
+        tuple(sorted(every)),
+        # A C sequence concatenates without a reflected form; from the left it is asked for here.
+        type(space.get("__add__")) is types.WrapperDescriptorType and "__radd__" not in every,
+    )
+
+
+def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:
+    """The local class for a remote one, and what `__class__` of its instances answers."""
+    module, qualname, kind, bases, names, nones, protocol, meta_names, checks, every, concatenates = description
+    twin = _values.find(module, qualname)
+    twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
+    if twin is not None and (
+        (kind == "exception" and issubclass(twin, BaseException)) or (kind == "enum" and isinstance(twin, enum.EnumMeta))
+    ):
+        return twin, twin
+    namespace: dict[str, Any] = {
+        "__module__": module,
+        "__qualname__": qualname,
+        "_saran_session_": weakref.ref(session),
+        "_saran_number_": number,
+        "_saran_named_": (module, qualname),
+        "_saran_checks_": checks,
+        "_saran_twin_": twin if module != "builtins" else None,
+    }
+    meta = _metaclass(meta_names)
+    name = qualname.rpartition(".")[2]
+    if kind == "exception":
+        mirror = _make_exception(meta, name, bases, names, namespace, number)
+        return mirror, mirror
+    _add_members(namespace, names, nones, number, concatenates)
+    parents = tuple(dict.fromkeys(_parent(session, base) for base in bases)) or (ObjectProxy,)
+    if len(parents) > 1:
+        parents = tuple(parent for parent in parents if parent is not ObjectProxy)
+    try:
+        mirror = _build(meta, name, parents, dict(namespace))
+    except TypeError:
+        # Bases that are local here leave gaps in the order of resolution; a flat class has the same methods.
+        _add_members(namespace, every, (), number, concatenates)
+        mirror = _build(meta, name, (ObjectProxy,), namespace)
+    answer = twin if twin is not None else _hidden(module, qualname) or mirror
+    _register(mirror, answer if answer is not mirror else None, protocol)
+    return mirror, answer
+
+
+def _hidden(module: str, qualname: str) -> type | None:
+    """The interpreter's own types that have no name in `builtins`, such as `function`."""
+    if module != "builtins":
+        return None
+    return next((cls for cls in _values.HIDDEN_TYPES if cls.__qualname__ == qualname), None)
+
+
+def _parent(session: Session, number: int) -> type:
+    parent: type = session.mirror(number)
+    return parent if issubclass(parent, ProxyBase) else ObjectProxy
+
+
+def _add_members(
+    namespace: dict[str, Any], names: Iterable[str], nones: tuple[str, ...], number: int, concatenates: bool
+) -> None:
+    for name in names:
+        if name in nones:
+            namespace[name] = None
+        elif name in SPECIAL_NAMES:
+            namespace.setdefault(name, _special_method(name, number))
+        elif name not in EXCLUDED_NAMES:
+            namespace.setdefault(name, RemoteAttribute(name, number))
+    if concatenates:
+        namespace.setdefault("__radd__", _special_method("__radd__", number))
+    if "__eq__" in namespace and "__hash__" not in namespace:
+        # A class statement with `__eq__` alone would make the class unhashable; the remote one inherits its hash.
+        namespace["__hash__"] = _special_method("__hash__", number)
+    for name in ("__repr__", "__str__", "__format__", "__dir__"):
+        namespace.pop(name, None)
+
+
+_ABCS = [
+    *(getattr(collections.abc, name) for name in collections.abc.__all__),
+    *(getattr(numbers, name) for name in numbers.__all__),
+]
+
+
+def _register(mirror: type, twin: type | None, protocol: str) -> None:
+    """Tell the abstract base classes what this class is, as the remote one would be told from."""
+    if protocol:
+        # This sets the type's flag for `match`: a sequence or mapping pattern looks at nothing else.
+        (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
+    if twin is None:
+        return
+    for abc in _ABCS:
+        if abc is not collections.abc.ByteString and issubclass(twin, abc) and not issubclass(mirror, abc):
+            abc.register(mirror)
+
+
+@functools.cache
+def _metaclass(names: tuple[str, ...]) -> type[RemoteType]:
+    """RemoteType with the special methods that a remote metaclass adds: `len(Color)`, `for member in Color`."""
+    wanted = [name for name in names if name not in {"__call__", "__repr__", "__str__", "__format__", "__dir__", "__hash__", "__eq__", "__or__", "__ror__"}]
+    if not wanted:
+        return RemoteType
+
+    def method(name: str) -> Callable[..., Any]:
+        def on_class(cls: type, *args: Any) -> Any:
+            session, number = _bound(cls)
+            return session.request(SPECIAL, number, (name, args))
+
+        return on_class
+
+    return type("RemoteType", (RemoteType,), {name: method(name) for name in wanted})
+
+
+# --- instances --------------------------------------------------------------------------------------------------------
+
+
+def _special_method(name: str, number: int) -> Callable[..., Any]:
+    """The local form of a special method of the remote class `number`."""
+    if name == "__call__":
+
+        def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            session, target, derived = _target(self)
+            if derived:
+                return session.request(SUPER, target, (session.mirror(number), name, args, tuple(kwargs.items())))
+            return call(self, args, kwargs)
+
+    elif name == "__hash__":
+
+        def method(self: Any, /) -> Any:
+            result = _ask(self, name, number, ())
+            return result if isinstance(result, int) else hash(result)
+
+    else:
+
+        def method(self: Any, /, *args: Any) -> Any:
+            return _ask(self, name, number, args)
+
+    method.__name__ = name
+    method.__qualname__ = name
+    return method
+
+
+def _ask(self: Any, name: str, number: int, args: tuple[Any, ...]) -> Any:
+    session, target, derived = _target(self)
+    if derived:
+        # Reached through `super()`, or not overridden here: what the remote class itself does, not our override of it.
+        return session.request(SUPER, target, (session.mirror(number), name, args, ()))
+    return session.request(SPECIAL, target, (name, args))
+
+
+def _target(self: Any) -> tuple[Session, int, bool]:
+    if isinstance(self, BaseException):
+        handle = self.__dict__.get(_exceptions.HOME)
+        if handle is None:
+            raise TypeError(f"this {type(self).__name__!r} was made here and has no remote part yet")
+        session, target, _ = identity(handle)
+        return session, target, _is_derived(type(self))
+    return identity(self)
+
+
+class RemoteAttribute:
+    """An attribute of a remote class, as `super()` and explicit lookups through a class find it."""
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            session, target = _bound(owner)
+        else:
+            session, target, _ = _target(obj)
+        return session.request(SUPER, target, (session.mirror(self.number), self.name))
+
+
+def _object_special(name: str) -> Callable[..., Any]:
+    def method(self: Any, /, *args: Any) -> Any:
+        session, target, derived = identity(self)
+        if derived:
+            return session.request(SUPER, target, (_remote_base(type(self)), name, args, ()))
+        return session.request(SPECIAL, target, (name, args))
+
+    return method
+
+
+_str = _object_special("__str__")
+_repr = _object_special("__repr__")
+
+
+def _prefixed_repr(self: Any) -> str:
+    text: str = _repr(self)
+    return f"saran:{text}" if identity(self)[0].is_parent else text
+
+
+def _dir(self: Any) -> Iterable[str]:
+    session, target, _ = identity(self)
+    names: tuple[str, ...] = session.request(DIR, target, ())
+    return names
+
+
+def _no_init_subclass(cls: type, **kwargs: Any) -> None:
+    """The child's twin runs the real one."""
+
+
+ObjectProxy: Any = _build(
+    RemoteType,
+    "ObjectProxy",
+    (ProxyBase,),
+    {
+        "__module__": "saranwrap",
+        "__qualname__": "ObjectProxy",
+        "__doc__": "The stand-in for an object in another process.",
+        "__repr__": _prefixed_repr,
+        "__str__": _str,
+        "__format__": _object_special("__format__"),
+        "__dir__": _dir,
+        "__init_subclass__": classmethod(_no_init_subclass),
+        "__copy__": lambda self: copied(self, deep=False),
+        "__deepcopy__": lambda self, memo: copied(self, deep=True),
+    },
+)
+
+
+# --- exceptions -------------------------------------------------------------------------------------------------------
+
+
+def _make_exception(
+    meta: type, name: str, bases: tuple[Any, ...], names: tuple[str, ...], namespace: dict[str, Any], number: int
+) -> Any:
+    """A real exception class. Its instances are local objects that know the remote exception they stand for."""
+    parents = tuple(base for base in bases if isinstance(base, type) and issubclass(base, BaseException))
+    for member in names:
+        if member in SPECIAL_NAMES and member not in {"__hash__", "__eq__"}:
+            namespace[member] = _special_method(member, number)
+        elif member == "__init__":
+            namespace[member] = _exception_init(number)
+        elif member not in EXCLUDED_NAMES and member not in {"__new__", "args", "__reduce__", "__setstate__", "__traceback__"}:
+            namespace[member] = RemoteAttribute(member, number)
+    namespace["__slots__"] = ()
+    return _build(meta, name, parents or (Exception,), namespace)
+
+
+def _exception_init(number: int) -> Callable[..., None]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Let the remote class make one, and take over what it carries."""
+        session = session_of(type(self))
+        if session is None:
+            return
+        made = session.call(number, args, kwargs)
+        self.args = made.args
+        self.__dict__.update(made.__dict__)
+        if _is_derived(type(self)):
+            # It stands for itself: the child knows it by our class, not by the base's instance.
+            self.__dict__.pop(_exceptions.HOME, None)
+
+    return __init__
+
+
+# --- classes derived here ----------------------------------------------------------------------------------------------
+
+
+def _derive(meta: Any, name: str, bases: tuple[type, ...], namespace: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+    remote = [base for base in bases if isinstance(base, RemoteType) and session_of(base) is not None]
+    if not remote:
+        raise TypeError(f"cannot derive {name!r}: none of its bases is a class of a living child")
+    session = session_of(remote[0])
+    assert session is not None
+    if any(session_of(base) is not session for base in remote):
+        raise TypeError(f"cannot derive {name!r}: its bases live in different children")
+    local = {**namespace, "__slots__": (), "_saran_derived_": True}
+    local.update(_saran_session_=None, _saran_hold_=session, _saran_number_=0, _saran_twin_=None, _saran_named_=None)
+    cls = ABCMeta.__new__(meta, name, bases, local, **kwargs)
+    type.__setattr__(cls, "_saran_session_", weakref.ref(session))
+    if issubclass(cls, BaseException):
+        # Instances are made here; the child meets the class as one of ours, derived from its own.
+        return cls
+    overrides = tuple(_overrides(cls, namespace.get("__slots__")))
+    extra = (("__module__", "value", cls.__module__), ("__qualname__", "value", cls.__qualname__))
+    number = session.request(SUBCLASS, 0, (name, tuple(remote), overrides + extra, tuple(kwargs.items())))
+    type.__setattr__(cls, "_saran_number_", number)
+    session.register(number, cls, cls, True)
+    return cls
+
+
+def _overrides(cls: type, slots: Any) -> Iterable[tuple[Any, ...]]:
+    """What the local classes of `cls` define: (name, kind, parts ...)."""
+    covered = {c for base in cls.__bases__ if isinstance(base, RemoteType) for c in base.__mro__}
+    members: dict[str, Any] = {}
+    for base in reversed([c for c in cls.__mro__ if c not in covered and c is not object]):
+        members.update(_raw_dict(base))
+    for name, value in members.items():
+        if name in _DERIVED_SKIPPED or name.startswith("_saran_"):
+            continue
+        if isinstance(value, types.FunctionType):
+            yield name, "function", value
+        elif isinstance(value, (classmethod, staticmethod)):
+            yield name, type(value).__name__, value.__func__
+        elif isinstance(value, property):
+            yield name, "property", value.fget, value.fset, value.fdel, value.__doc__
+        else:
+            yield name, "value", value
+    if slots is not None:
+        yield "__slots__", "value", slots if isinstance(slots, str) else tuple(slots)
+
+
+def _local_attribute(cls: type, name: str) -> Iterable[Any]:
+    """The function-like attribute that a class derived here defines itself: at most one."""
+    for base in _type_getattribute(cls, "__mro__"):
+        if isinstance(base, RemoteType) and not _is_derived(base):
+            continue
+        space = _raw_dict(base)
+        if base not in (object, ProxyBase) and name in space:
+            value = space[name]
+            if isinstance(value, _FUNCTIONS):
+                yield value
+            return
+
+
+def local_lookup(self: Any, cls: type, name: str) -> tuple[Any, ...]:
+    """(value,) if the class of `self`, derived here, defines the attribute itself; else ()."""
+    for found in _local_attribute(cls, name):
+        return (found.__get__(self, cls),)
+    return ()
+
+
+def super_set(self: Any, name: str, *value: Any) -> None:
+    """`object.__setattr__` (or `__delattr__`, without a value) for an instance of a class derived here."""
+    for found in _local_attribute(type(self), name):
+        if isinstance(found, property):
+            found.__set__(self, value[0]) if value else found.__delete__(self)
+            return
+    session, target, _ = identity(self)
+    method = "__setattr__" if value else "__delattr__"
+    session.request(SUPER, target, (_remote_base(type(self)), method, (name, *value), ()))
+
+
+def _remote_base(cls: type) -> type:
+    return next(base for base in _type_getattribute(cls, "__mro__") if isinstance(base, RemoteType) and not _is_derived(base))
+
+
+# --- copies and pickles ------------------------------------------------------------------------------------------------
+
+
+def reduce(proxy: Any, name: str) -> Callable[..., Any]:
+    """The attributes of a proxy that the copy and pickle modules ask for."""
+    if name == "__copy__":
+        return lambda: copied(proxy, deep=False)
+    if name == "__deepcopy__":
+        return lambda memo=None: copied(proxy, deep=True)
+    return functools.partial(_reduce, proxy)
+
+
+def copied(proxy: Any, *, deep: bool) -> Any:
+    """Plain data by value; other objects by value from a child that is trusted, else a copy made in the child."""
+    session, target, _ = identity(proxy)
+    if _plain(proxy) or session.trust:
+        return session.request(COPY, target, (session.trust,))
+    module = _child_copy(session)
+    return module.deepcopy(proxy) if deep else module.copy(proxy)
+
+
+def _plain(proxy: Any) -> bool:
+    return type(proxy).__module__ == "builtins" and type(proxy).__name__ in {"list", "dict", "set", "bytearray"}
+
+
+def _child_copy(session: Session) -> Any:
+    return session.request(OPS["import"], 0, ("copy",))
+
+
+def _reduce(proxy: Any, protocol: Any = 2) -> tuple[Any, ...]:
+    session, target, _ = identity(proxy)
+    if _values.current() is session:
+        return came_home, (target,)
+    return revived, (_token(session), session.request(REVIVE, target, (int(protocol),)))
+
+
+_sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
+
+
+def _token(session: Session) -> int:
+    _sessions[id(session)] = session
+    return id(session)
+
+
+def revived(token: int, pickled: bytes) -> Any:
+    """Unpickle, in the child that it came from, what was pickled there. This process never unpickles it."""
+    session = _sessions.get(token)
+    if session is None:
+        raise _not_here()
+    return session.request(REVIVE, 0, (pickled,))
+
+
+def came_home(target: int) -> Any:
+    """In the child: the object itself, where a pickle from the parent holds its proxy."""
+    session = _values.current()
+    if session is None:
+        raise _not_here()
+    return session.exported(target)
+
+
+def _not_here() -> Exception:
+    from saranwrap.errors import NotTransparent
+
+    return NotTransparent(
+        "cannot unpickle a proxy here: the child that holds its object is not reachable; pickle saranwrap.local(p) instead"
+    )
+
+
+def _reduce_class(cls: type) -> Any:
+    session, number = _bound(cls)
+    if _values.current() is session:
+        return came_home, (number,)
+    return _class_of, (_token(session), number)
+
+
+def _class_of(token: int, number: int) -> type:
+    session = _sessions.get(token)
+    if session is None:
+        raise _not_here()
+    return session.mirror(number)
+
+
+copyreg.pickle(RemoteType, _reduce_class)
+
+
+# --- what users may ask `isinstance` about ------------------------------------------------------------------------------
+
+
+class _ProxyCheck(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        kind = type(instance)
+        remote = issubclass(kind, ProxyBase) or (issubclass(kind, RemoteType) and session_of(instance) is not None)  # type: ignore[arg-type]
+        return remote and (cls is Proxy or callable(instance))
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, ProxyBase)
+
+
+class Proxy(metaclass=_ProxyCheck):
+    """Every stand-in for something in another process, objects and classes alike. Only for `isinstance`."""
+
+
+class CallableProxy(metaclass=_ProxyCheck):
+    """The proxies that can be called. Only for `isinstance`."""
+
+

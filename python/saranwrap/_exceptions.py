@@ -1,0 +1,172 @@
+"""Exceptions across the link: taken apart on one side, put together on the other, with their traceback."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import os
+import types
+from typing import TYPE_CHECKING, Any
+
+from saranwrap._native import ProxyBase, identity
+
+if TYPE_CHECKING:
+    from saranwrap._native import Session
+
+# Where an exception that came over the link keeps the proxy of the remote one.
+HOME = "__saran__"
+_HERE = os.path.dirname(__file__)
+_MEMBERS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+# What the other members already tell, or what cannot be set.
+_DERIVED_MEMBERS = frozenset({"args", "characters_written", "message", "exceptions"})
+
+
+def home(session: Session, exc: BaseException) -> ProxyBase | None:
+    """The proxy of the remote exception that `exc` stands for, if it came over this session."""
+    handle = exc.__dict__.get(HOME)
+    return handle if handle is not None and identity(handle)[0] is session else None
+
+
+def parts(session: Session, exc: BaseException) -> Any:
+    """What an exception is made of; or the handle of the remote one, if it is going home."""
+    handle = home(session, exc)
+    if handle is not None:
+        return handle
+    cls = type(exc)
+    args = exc.args
+    if issubclass(cls, BaseExceptionGroup):
+        args = exc.message, exc.exceptions
+    elif not isinstance(args, tuple):
+        args = ()
+    notes = getattr(exc, "__notes__", None)
+    return (
+        cls,
+        tuple(args),
+        tuple(_state(exc).items()),
+        exc.__cause__,
+        exc.__context__,
+        exc.__suppress_context__,
+        tuple(notes) if isinstance(notes, list) else None,
+        exc.__traceback__,
+    )
+
+
+def _state(exc: BaseException) -> dict[str, Any]:
+    state = {}
+    for cls in type(exc).__mro__:
+        if cls is BaseException:
+            break
+        for name, member in vars(cls).items():
+            if isinstance(member, _MEMBERS) and not name.startswith("_") and name not in _DERIVED_MEMBERS:
+                value = getattr(exc, name, None)
+                if value is not None:
+                    state[name] = value
+    for name, value in exc.__dict__.items():
+        if isinstance(name, str) and name not in {HOME, "__notes__"}:
+            state[name] = value
+    return state
+
+
+def build(
+    session: Session,
+    handle: ProxyBase | None,
+    cls: Any,
+    args: tuple[Any, ...],
+    state: tuple[tuple[str, Any], ...],
+    cause: BaseException | None,
+    context: BaseException | None,
+    suppress: bool,
+    notes: tuple[str, ...] | None,
+    traceback: types.TracebackType | None,
+) -> BaseException:
+    """The local exception for one of the other side."""
+    if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+        raise TypeError("the other side raised something that is no exception")
+    exc = _new(cls, args)
+    space = exc.__dict__
+    for name, value in state:
+        if isinstance(name, str) and not name.startswith("__"):
+            _set(exc, space, name, value)
+    if handle is not None:
+        space[HOME] = handle
+    exc.__cause__ = cause
+    exc.__context__ = context
+    exc.__suppress_context__ = suppress
+    if notes:
+        space["__notes__"] = list(notes)
+    return exc.with_traceback(traceback)
+
+
+def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An instance made by the built-in base only: no `__init__` or `__new__` of a user runs on a child's word."""
+    base: Any = next(k for k in cls.__mro__ if k.__module__ == "builtins" and type(k) is type)
+    if issubclass(base, BaseExceptionGroup):
+        message, members = args
+        return base.__new__(cls, message, list(members))
+    exc: BaseException = base.__new__(cls, *args)
+    try:
+        base.__init__(exc, *args)
+    except Exception:  # noqa: BLE001  the built-in wants other arguments than its subclass kept; `args` is what counts
+        exc.args = args
+    if exc.args != args:
+        exc.args = args
+    return exc
+
+
+def _set(exc: BaseException, space: dict[str, Any], name: str, value: Any) -> None:
+    for cls in type(exc).__mro__:
+        member = vars(cls).get(name)
+        if isinstance(member, _MEMBERS):
+            try:
+                member.__set__(exc, value)
+            except (AttributeError, TypeError):
+                return
+            return
+    space[name] = value
+
+
+# --- tracebacks -------------------------------------------------------------------------------------------------------
+
+Position = tuple[str, str, int, int, int, int]
+
+
+def frames(traceback: types.TracebackType | None) -> tuple[Position, ...]:
+    """(file, function, line, end line, column, end column) of each frame; our own frames are left out."""
+    found = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if os.path.dirname(code.co_filename) != _HERE:
+            positions = next(itertools.islice(code.co_positions(), traceback.tb_lasti // 2, None), (None,) * 4)
+            line = traceback.tb_lineno or code.co_firstlineno
+            end, column, end_column = (part if part is not None else -1 for part in positions[1:])
+            found.append((code.co_filename, code.co_name, line, end, column, end_column))
+        traceback = traceback.tb_next
+    return tuple(found)
+
+
+def build_traceback(positions: Any) -> types.TracebackType | None:
+    """A traceback that prints as the remote one does: the source lines are read from the files it names."""
+    traceback = None
+    for position in reversed(positions):
+        frame, lasti = _frame(*position)
+        traceback = types.TracebackType(traceback, frame, lasti, position[2])
+    return traceback
+
+
+@functools.lru_cache(maxsize=512)
+def _frame(filename: str, name: str, line: int, end: int, column: int, end_column: int) -> tuple[types.FrameType, int]:
+    """A frame that stands at this place. Only a code object with the right positions gives the right carets."""
+    line = max(1, min(line, 2**31 - 1))
+    if end < line or end >= 2**31 or not 0 <= column < 2**15 or not 0 <= end_column < 2**15:
+        end, column, end_column = line, 0, 0
+    place = {"lineno": line, "end_lineno": end, "col_offset": column, "end_col_offset": end_column}
+    module = ast.Module([ast.Raise(ast.Name("Exception", ast.Load(), **place), None, **place)], [])
+    code = compile(module, filename.replace("\0", "?"), "exec").replace(co_name=name)
+    try:
+        exec(code, {"Exception": Exception})
+    except Exception as raised:  # noqa: BLE001
+        inner = raised.__traceback__.tb_next  # type: ignore[union-attr]
+        assert inner is not None
+        return inner.tb_frame, inner.tb_lasti
+    raise AssertionError("the code always raises")

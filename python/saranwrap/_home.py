@@ -1,0 +1,86 @@
+"""What a child asks of its parent beyond the objects: to show a warning and to write to `sys.stdout` and `sys.stderr`.
+
+Both go on while a call is served, on the thread that waits for it, so that a filter that turns a warning into an error, or a
+stream that the user put in the place of `sys.stdout`, works as if the code ran here.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saranwrap._native import Session
+
+
+def answer(kind: str, *args: Any) -> Any:
+    """In the parent: do what the child asks. This function is what the parent gives out as the root of its side."""
+    if kind == "warning":
+        return _warn(*args)
+    if kind in {"stdout", "stderr"}:
+        stream = getattr(sys, kind)
+        return stream.write(args[0]) if stream is not None else None
+    raise ValueError(f"a child cannot ask for {kind!r}")
+
+
+# What has been shown from where, as the interpreter keeps it in each module for its own warnings.
+_shown: dict[str, dict[str, Any]] = {}
+
+
+def _warn(message: Any, category: Any, filename: str, line: int) -> None:
+    if not (isinstance(category, type) and issubclass(category, Warning)):
+        category, message = UserWarning, str(message)
+    warnings.warn_explicit(message, category, filename, line, registry=_shown.setdefault(filename, {}))
+
+
+class Stream:
+    """In the child: a `sys.stdout` that writes to the parent's while a call is served, and to the inherited one else."""
+
+    def __init__(self, session: Session, kind: str, inherited: IO[str]) -> None:
+        self._session = session
+        self._kind = kind
+        self._inherited = inherited
+
+    def write(self, text: str) -> int:
+        """Write `text` where the parent's own output goes; returns its length."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._session.serving:
+            self._session.call(0, (self._kind, "".join([text])), None)
+        else:
+            self._inherited.write(text)
+            self._inherited.flush()
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+        self._inherited.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inherited, name)
+
+    def __iter__(self) -> Any:
+        return iter(self._inherited)
+
+
+def move_in(session: Session) -> None:
+    """In the child: send warnings and output home."""
+    sys.stdout = Stream(session, "stdout", sys.stdout)  # type: ignore[assignment]
+    sys.stderr = Stream(session, "stderr", sys.stderr)  # type: ignore[assignment]
+    inherited = warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        if session.serving and file is None:
+            session.call(0, ("warning", message, category, filename, lineno), None)
+        else:
+            inherited(message, category, filename, lineno, file, line)
+
+    # The parent's filters decide; here every warning is let through.
+    warnings.simplefilter("always")
+    warnings.showwarning = show

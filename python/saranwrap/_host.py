@@ -1,0 +1,140 @@
+"""What the side that holds the objects does beyond the plain operations of the language."""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+import types
+from typing import Any
+
+from saranwrap import _values
+
+# Operators by the name of their reflected form, for C sequences: they concatenate without having one.
+_REFLECTED = {"__radd__": operator.add}
+# The interpreter demands exactly these types of these methods, so a subclass does not stay a reference.
+_EXACT = {
+    "__repr__": str, "__str__": str, "__format__": str, "__bytes__": bytes, "__float__": float,
+    "__int__": int, "__index__": int, "__len__": int, "__hash__": int, "__length_hint__": int,
+}  # fmt: skip
+_VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash__)
+
+
+def special(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
+    """`type(obj).name(obj, *args)`, as the interpreter itself calls special methods."""
+    method = getattr(type(obj), name, None)
+    if method is None:
+        if name in _REFLECTED:
+            return _REFLECTED[name](args[0], obj)
+        raise AttributeError(f"{type(obj).__name__!r} object has no attribute {name!r}")
+    if name == "__hash__" and method in _VALUE_HASHES:
+        return _value(method, obj)
+    result = method(obj, *args)
+    exact = _EXACT.get(name)
+    if exact is not None and type(result) is not exact and isinstance(result, exact):
+        return _plain(exact, result)
+    return result
+
+
+def _plain(exact: type, value: Any) -> Any:
+    if exact is str:
+        return str.__str__(value) if type(str.__str__(value)) is str else "".join([value])
+    if exact is bytes:
+        return bytes.join(b"", [value])
+    return int.__index__(value) + 0 if exact is int else float.__float__(value) + 0.0
+
+
+def super_call(obj: Any, cls: Any, name: str, rest: tuple[Any, ...]) -> Any:
+    """Attribute `name` as `cls` has it, bound to `obj`; called if arguments are given. What `super()` finds here."""
+    for base in type.__getattribute__(cls, "__mro__"):
+        space = type.__dict__["__dict__"].__get__(base)
+        if name in space:
+            attribute = space[name]
+            break
+    else:
+        raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
+    get = getattr(type(attribute), "__get__", None)
+    if get is not None:
+        bound = isinstance(obj, type) and issubclass(obj, cls)
+        attribute = get(attribute, None, obj) if bound else get(attribute, obj, type(obj))
+    return attribute(*rest[0], **dict(rest[1])) if rest else attribute
+
+
+def adopt(recipe: bytes) -> Any:
+    """The object that the parent pickled for us to hold."""
+    return _values.unpickle(None, recipe)
+
+
+def is_check(cls: Any, kind: str, candidate: Any) -> bool:
+    """`isinstance` or `issubclass`, for a class that has its own idea of it."""
+    return isinstance(candidate, cls) if kind == "instance" else issubclass(candidate, cls)
+
+
+def revive(obj: Any, argument: Any) -> Any:
+    """Pickle an object here (`argument` is the protocol), or make one of such a pickle (`obj` is None)."""
+    import pickle
+
+    if obj is None:
+        return pickle.loads(argument)
+    return pickle.dumps(obj, argument)
+
+
+def _value(method: Any, obj: Any) -> Any:
+    """The plain value that `obj` hashes as. Strings hash differently in each process, so the asker hashes it itself."""
+    if method is str.__hash__:
+        return "".join([obj])
+    if method is bytes.__hash__:
+        return b"".join([obj])
+    return tuple(obj) if method is tuple.__hash__ else frozenset(obj)
+
+
+def status(count: int, next_id: int, requests: int, bytes_in: int, bytes_out: int, uptime: float) -> tuple[Any, ...]:
+    """What this process knows of itself, as pairs."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        pages = int(file.read().split()[1])
+    return (
+        ("object_count", count),
+        ("next_id", next_id),
+        ("pid", os.getpid()),
+        ("uptime", uptime),
+        ("requests", requests),
+        ("bytes_in", bytes_in),
+        ("bytes_out", bytes_out),
+        ("memory", pages * os.sysconf("SC_PAGE_SIZE")),
+        ("python", sys.version.split()[0]),
+    )
+
+
+def subclass(session: Any, name: str, bases: tuple[Any, ...], overrides: Any, kwargs: Any) -> int:
+    """A class here for one that the other side derived: its overridden methods call back. Returns its number."""
+
+    def body(namespace: Any) -> None:
+        for attribute, kind, *parts in overrides:
+            namespace[attribute] = _override(attribute, kind, parts)
+
+    cls = types.new_class(name, bases, dict(kwargs), body)
+    number: int = session.class_number(cls)
+    return number
+
+
+def _override(name: str, kind: str, parts: list[Any]) -> Any:
+    if kind == "function":
+        return forward(name, parts[0])
+    if kind == "classmethod":
+        return classmethod(forward(name, parts[0]))
+    if kind == "staticmethod":
+        return staticmethod(forward(name, parts[0]))
+    if kind == "property":
+        get, set_, delete, doc = parts
+        return property(*(forward(name, f) if f is not None else None for f in (get, set_, delete)), doc)
+    return parts[0]
+
+
+def forward(name: str, function: Any) -> Any:
+    """A real function, which binds as one, that calls the other side's."""
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    return method

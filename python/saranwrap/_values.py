@@ -1,0 +1,283 @@
+"""Which objects are values, and the values that cross with a tag of their own: no pickle, nothing imported on a child's word."""
+
+from __future__ import annotations
+
+import builtins
+import enum
+import importlib
+import io
+import pickle as _pickle
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from saranwrap._native import ProxyBase, Ref
+
+if TYPE_CHECKING:
+    from saranwrap._native import Session
+
+# How an object crosses; the numbers are those of `convert/encode.rs`.
+REFERENCE, KNOWN, NAMED, PICKLE = 0, 1, 2, 3
+
+# Functions of these modules neither keep state nor look at their process, so both sides may use their own.
+PURE_MODULES = frozenset({"_operator", "math", "cmath"})
+IMPURE_BUILTINS = frozenset(
+    {"open", "input", "print", "exec", "eval", "compile", "globals", "locals", "vars", "dir", "id", "breakpoint", "__import__"}
+)
+METHOD_TYPES = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
+# Types of the interpreter that are not to be found under their own name in `builtins`.
+HIDDEN_TYPES = {
+    cls: name for name, cls in vars(types).items() if isinstance(cls, type) and cls.__module__ == "builtins"
+}
+
+# What came by name from the other side goes back by name. The object is kept so that its address stays its own.
+_resolved: dict[int, object] = {}
+
+
+def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
+    """The (module, qualified name) under which the other side has `obj` too, or None."""
+    if isinstance(obj, type):
+        module, qualname = obj.__module__, obj.__qualname__
+        if module == "builtins" and vars(builtins).get(qualname) is obj:
+            return module, qualname
+        if obj in HIDDEN_TYPES:
+            return "types", HIDDEN_TYPES[obj]
+        if id(obj) in _resolved or (session.is_parent and _has(session, module)):
+            return (module, qualname) if find(module, qualname) is obj else None
+        return None
+    return _function_name(session, obj)
+
+
+def _function_name(session: Session, obj: Any) -> tuple[str, str] | None:
+    if not session.is_parent and id(obj) not in _resolved:
+        return None
+    if isinstance(obj, METHOD_TYPES):
+        owner = obj.__objclass__
+        return ("builtins", obj.__qualname__) if owner.__module__ == "builtins" and find("builtins", obj.__qualname__) is obj else None
+    module, name = obj.__module__, obj.__name__
+    pure = module in PURE_MODULES or (module == "builtins" and name not in IMPURE_BUILTINS)
+    return (module, name) if pure and find(module, name) is obj else None
+
+
+def _has(session: Session, module: object) -> bool:
+    """Whether the child has loaded the module. `__main__` is never the same on both sides."""
+    return isinstance(module, str) and module not in {"__main__", "__mp_main__"} and session.has_loaded(module)
+
+
+def find(module: str, qualname: str) -> Any:
+    """The object with this name among what is loaded here; None if there is none. Nothing is imported, no user code runs."""
+    obj: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        if isinstance(obj, type):
+            space = type.__dict__["__dict__"].__get__(obj)
+        elif _is_module(obj):
+            space = vars(obj)
+        else:
+            return None
+        if part not in space:
+            return None
+        obj = space[part]
+    return obj
+
+
+def _is_module(obj: object) -> bool:
+    return issubclass(type(obj), types.ModuleType)
+
+
+def resolve(session: Session, module: str, qualname: str) -> Any:
+    """The class or builtin function that the other side named."""
+    obj = find(module, qualname)
+    if obj is None and not session.is_parent:
+        obj = importlib.import_module(module)
+        for part in qualname.split("."):
+            obj = getattr(obj, part)
+    if not isinstance(obj, (type, types.BuiltinFunctionType, *METHOD_TYPES)):
+        raise LookupError(f"the other side named {module}.{qualname}, which is no class or builtin function here")
+    _resolved.setdefault(id(obj), obj)
+    return obj
+
+
+def route(session: Session, obj: Any) -> int:
+    """How `obj`, which is no plain value, crosses to the other side."""
+    cls = type(obj)
+    if issubclass(cls, enum.Enum):
+        return KNOWN
+    if (cls.__module__, cls.__qualname__) in _ENCODERS and find(cls.__module__, cls.__qualname__) is cls:
+        return KNOWN
+    if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
+        return NAMED
+    if not session.is_parent:
+        return REFERENCE
+    if session.by_value and issubclass(cls, session.by_value):
+        return PICKLE
+    return PICKLE if _is_value(cls) and _has(session, cls.__module__) else REFERENCE
+
+
+def _is_value(cls: type) -> bool:
+    """A class whose instances are equal by what they hold and may be hashed: nobody can tell a copy from the original."""
+    return (
+        cls.__eq__ is not object.__eq__
+        and cls.__hash__ is not None
+        and cls.__hash__ is not object.__hash__
+        and not hasattr(cls, "__next__")
+        and not hasattr(cls, "__call__")
+        and find(cls.__module__, cls.__qualname__) is cls
+    )
+
+
+# --- pickle: into the child, and back only from a child that is trusted ------------------------------------------------
+
+_sending = threading.local()
+
+
+def current() -> Session | None:
+    """The session for which this thread is pickling or unpickling, or None."""
+    session: Session | None = getattr(_sending, "session", None)
+    return session
+
+
+class _Sending:
+    def __init__(self, session: Session | None) -> None:
+        self.session = session
+
+    def __enter__(self) -> None:
+        self.before = current()
+        _sending.session = self.session
+
+    def __exit__(self, *_: object) -> None:
+        _sending.session = self.before
+
+
+class NeedsValue(_pickle.PicklingError):
+    """Something in the object is defined in `__main__`, which is another module in the child."""
+
+
+class _Pickler(_pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ in {"__main__", "__mp_main__"}:
+            raise NeedsValue(f"{obj.__qualname__} is defined in __main__")
+        return NotImplemented
+
+
+def pickle(session: Session | None, obj: object) -> bytes:
+    """Pickle `obj` for the other side. Proxies of the session that are inside go home as themselves."""
+    with _Sending(session):
+        buffer = io.BytesIO()
+        _Pickler(buffer, 5).dump(obj)
+        return buffer.getvalue()
+
+
+def unpickle(session: Session | None, data: bytes) -> object:
+    """The reverse of `pickle`."""
+    with _Sending(session):
+        return _pickle.loads(data)
+
+
+# --- the standard value types -----------------------------------------------------------------------------------------
+
+
+def encode(obj: Any) -> tuple[Any, ...] | None:
+    """(kind, part, ...) of a standard value; the parts are values themselves. None if this one has no such form."""
+    cls = type(obj)
+    if issubclass(cls, enum.Enum):
+        # By itself too: the other side may not have the class.
+        return "enum", cls, getattr(obj, "_name_", None), Ref(obj)
+    return _ENCODERS[cls.__module__, cls.__qualname__](obj)
+
+
+def decode(kind: str, *parts: Any) -> Any:
+    """The value of these parts."""
+    if kind == "enum":
+        return _enum(*parts)
+    if kind not in _DECODERS:
+        raise LookupError(f"the other side sent a value of the unknown kind {kind!r}")
+    module, name = _DECODERS[kind]
+    make = getattr(importlib.import_module(module), name)
+    if kind in {"datetime", "time"}:
+        return make(*parts[:-1], fold=parts[-1])
+    return make(*parts)
+
+
+def _enum(cls: Any, name: str | None, member: Any) -> Any:
+    """The local member, where the class is local; else the proxy of the remote one."""
+    if isinstance(cls, enum.EnumMeta) and not isinstance(member, cls):
+        found = cls._member_map_.get(name) if name is not None else None
+        if found is not None:
+            return found
+        if issubclass(cls, enum.Flag):
+            return cls(_flag_value(member))
+    return member
+
+
+def _flag_value(member: Any) -> int:
+    return member._value_ if not issubclass(type(member), ProxyBase) else int(member.value)
+
+
+def _datetime(value: Any) -> tuple[Any, ...]:
+    return (
+        "datetime", value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond,
+        value.tzinfo, value.fold,
+    )  # fmt: skip
+
+
+def _time(value: Any) -> tuple[Any, ...]:
+    return "time", value.hour, value.minute, value.second, value.microsecond, value.tzinfo, value.fold
+
+
+def _timezone(value: Any) -> tuple[Any, ...]:
+    # `timezone.__getinitargs__` tells a name that was given from one that is made up.
+    return ("timezone", *value.__getinitargs__())
+
+
+def _fraction(value: Any) -> tuple[Any, ...] | None:
+    numerator, denominator = value.numerator, value.denominator
+    return ("fraction", numerator, denominator) if type(numerator) is type(denominator) is int else None
+
+
+def _zoneinfo(value: Any) -> tuple[Any, ...] | None:
+    return ("zoneinfo", value.key) if value.key is not None else None
+
+
+_ENCODERS: dict[tuple[str, str], Callable[[Any], tuple[Any, ...] | None]] = {
+    ("datetime", "date"): lambda value: ("date", value.year, value.month, value.day),
+    ("datetime", "time"): _time,
+    ("datetime", "datetime"): _datetime,
+    ("datetime", "timedelta"): lambda value: ("timedelta", value.days, value.seconds, value.microseconds),
+    ("datetime", "timezone"): _timezone,
+    ("zoneinfo", "ZoneInfo"): _zoneinfo,
+    ("decimal", "Decimal"): lambda value: ("decimal", str(value)),
+    ("fractions", "Fraction"): _fraction,
+    ("uuid", "UUID"): lambda value: ("uuid", str(value)),
+    ("pathlib", "PosixPath"): lambda value: ("path", str(value)),
+    ("pathlib", "PurePosixPath"): lambda value: ("purepath", str(value)),
+    ("pathlib", "PureWindowsPath"): lambda value: ("windowspath", str(value)),
+    ("ipaddress", "IPv4Address"): lambda value: ("ipv4", int(value)),
+    ("ipaddress", "IPv6Address"): lambda value: ("ipv6", str(value)),
+    ("ipaddress", "IPv4Network"): lambda value: ("ipv4net", str(value)),
+    ("ipaddress", "IPv6Network"): lambda value: ("ipv6net", str(value)),
+    ("ipaddress", "IPv4Interface"): lambda value: ("ipv4if", str(value)),
+    ("ipaddress", "IPv6Interface"): lambda value: ("ipv6if", str(value)),
+}
+
+_DECODERS = {
+    "date": ("datetime", "date"),
+    "time": ("datetime", "time"),
+    "datetime": ("datetime", "datetime"),
+    "timedelta": ("datetime", "timedelta"),
+    "timezone": ("datetime", "timezone"),
+    "zoneinfo": ("zoneinfo", "ZoneInfo"),
+    "decimal": ("decimal", "Decimal"),
+    "fraction": ("fractions", "Fraction"),
+    "uuid": ("uuid", "UUID"),
+    "path": ("pathlib", "PosixPath"),
+    "purepath": ("pathlib", "PurePosixPath"),
+    "windowspath": ("pathlib", "PureWindowsPath"),
+    "ipv4": ("ipaddress", "IPv4Address"),
+    "ipv6": ("ipaddress", "IPv6Address"),
+    "ipv4net": ("ipaddress", "IPv4Network"),
+    "ipv6net": ("ipaddress", "IPv6Network"),
+    "ipv4if": ("ipaddress", "IPv4Interface"),
+    "ipv6if": ("ipaddress", "IPv6Interface"),
+}

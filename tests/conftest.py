@@ -1,0 +1,56 @@
+"""The janitor: after each test no child, no zombie, no descriptor and no thread is left that was not there before it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+
+def children() -> set[int]:
+    """The processes whose parent is this one, zombies included."""
+    found: set[int] = set()
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+            found.update(int(pid) for pid in file.read().split())
+    return found
+
+
+def descriptors() -> set[str]:
+    """What this process has open, by target: a number may be used again."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        except FileNotFoundError:
+            continue
+    return {entry for entry in found if "eventfd" not in entry}
+
+
+def settled(condition, seconds: float = 10.0) -> bool:
+    """Whether the condition comes true. Ending is the kernel's business, so there is nothing else to wait on."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def janitor(request) -> Iterator[None]:
+    """Nothing is left behind. A thread's own eventfd stays as long as the thread does, so those are not counted."""
+    if "_world" in request.fixturenames:
+        yield
+        return
+    gc.collect()
+    processes, files, threads = children(), descriptors(), set(threading.enumerate())
+    yield
+    gc.collect()
+    assert settled(lambda: children() <= processes), f"processes left: {children() - processes}"
+    assert settled(lambda: descriptors() <= files), f"descriptors left: {descriptors() - files}"
+    assert settled(lambda: set(threading.enumerate()) <= threads), "threads left"
