@@ -137,7 +137,7 @@ def test_the_child_ends_when_the_parent_exits():
     assert settled(lambda: not exists(pid), 1.0)
 
 
-@pytest.mark.parametrize("busy", ["pass", "p.sleep(60)", "saranwrap.wrap(spin)()"], ids=["idle", "asleep", "looping"])
+@pytest.mark.parametrize("busy", ["None", "p.sleep(60)", "saranwrap.wrap(spin)()"], ids=["idle", "asleep", "looping"])
 def test_no_orphan_when_the_parent_is_killed(busy, tmp_path):
     module = tmp_path / "spinner.py"
     module.write_text("def spin():\n    while True: pass\n")

@@ -221,7 +221,7 @@ def local(p: T) -> T:
     if not isinstance(p, _classes.Proxy):
         return p
     session, target = _locate(p)
-    return session.request(OPS["copy"], target, (session.trust,))  # type: ignore[no-any-return]
+    return session.request(OPS["copy"], target, (session.trust, True))  # type: ignore[no-any-return]
 
 
 def val(x: T) -> T:

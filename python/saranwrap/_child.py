@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from saranwrap import _home
+from saranwrap import _exceptions, _home
 from saranwrap._native import Session
 
 
@@ -19,7 +19,10 @@ def main() -> None:
     faulthandler.enable(2, all_threads=True)
     _home.move_in(session)
     signal.signal(signal.SIGINT, _interrupt(session))
-    session.serve()
+    # Code that looks who called it finds `__main__`, not this package.
+    main_module = sys.modules["__main__"]
+    main_module.__dict__.pop("main", None)
+    exec(compile("serve()", _exceptions.BOTTOM, "exec"), {"serve": session.serve, "__name__": "__main__"})
 
 
 def _interrupt(session: Session) -> Callable[[int, object], None]:

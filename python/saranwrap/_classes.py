@@ -8,6 +8,7 @@ methods call back.
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import copyreg
 import enum
 import functools
@@ -19,7 +20,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from saranwrap import _exceptions, _values
-from saranwrap._native import OPS, ProxyBase, Session, call, identity, special
+from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity, offers_buffer
+from saranwrap.errors import NotTransparent
 
 GETATTR, SETATTR, DELATTR = OPS["getattr"], OPS["setattr"], OPS["delattr"]
 SPECIAL, SUPER, SUBCLASS, IS = OPS["special"], OPS["super"], OPS["subclass"], OPS["is"]
@@ -48,7 +50,7 @@ EXCLUDED_NAMES = frozenset(
 # What a class answers about itself here.
 _OWN_NAMES = frozenset(
     "__class__ __dict__ __mro__ __base__ __bases__ __name__ __qualname__ __module__ __flags__ __basicsize__ __itemsize__ "
-    "__dictoffset__ __weakrefoffset__ __abstractmethods__ __copy__ __deepcopy__ __reduce_ex__ __init_subclass__ "
+    "__dictoffset__ __weakrefoffset__ __abstractmethods__ __init_subclass__ "
     "__subclasshook__ __prepare__ __instancecheck__ __subclasscheck__ __subclasses__ __text_signature__ _abc_impl mro "
     "__or__ __ror__".split()
 )
@@ -82,14 +84,30 @@ class RemoteType(ABCMeta):
 
     def __getattribute__(cls, name: str) -> Any:
         if name in _OWN_NAMES or name.startswith("_saran_"):
-            return _type_getattribute(cls, name)
+            return _own(cls, name)
         session = session_of(cls)
-        if session is None:
+        if session is None or (name in _COPY_NAMES and session.is_parent):
             return _type_getattribute(cls, name)
         if _type_getattribute(cls, "_saran_derived_"):
             for found in _local_attribute(cls, name):
                 return found.__get__(None, cls)
-        return session.request(GETATTR, _type_getattribute(cls, "_saran_number_"), (name,))
+        number = _type_getattribute(cls, "_saran_number_")
+        try:
+            return session.request(GETATTR, number, (name,))
+        except AttributeError:
+            if name != "__signature__":
+                raise
+        # `inspect` would look at our metaclass; what it is after is how the remote class is called.
+        return _signature(session, cls)
+
+    def mro(cls) -> list[type]:
+        """The order of the remote classes, then the local class of the same name: an instance is one of that as well."""
+        order = type.mro(cls)
+        twin = _raw_dict(cls).get("_saran_inherits_")
+        if twin is None:
+            return order
+        theirs = {id(base) for base in twin.__mro__}
+        return [base for base in order if id(base) not in theirs] + list(twin.__mro__)
 
     def __setattr__(cls, name: str, value: Any) -> None:
         if name.startswith("_saran_") or name in {"__abstractmethods__", "_abc_impl"}:
@@ -162,9 +180,36 @@ class RemoteType(ABCMeta):
         return names
 
 
+# What the copy and pickle modules of a parent ask of a class; in a child they are the remote class's own.
+_COPY_NAMES = frozenset({"__copy__", "__deepcopy__", "__reduce_ex__"})
+
+
+# The classes of this room, which no remote class has among its bases.
+_ours: set[int] = set()
+
+
+def _own(cls: type, name: str) -> Any:
+    """What a class answers about itself: as if the classes of this room were not there."""
+    value = _type_getattribute(cls, name)
+    if name in {"__mro__", "__bases__"}:
+        return tuple(base for base in value if id(base) not in _ours) or (object,)
+    return value
+
+
+def _signature(session: Session, cls: type) -> Any:
+    try:
+        return session.request(OPS["import"], 0, ("inspect",)).signature(cls)
+    except (TypeError, ValueError) as error:
+        raise AttributeError("__signature__") from error
+
+
 def _build(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
     """A class of this room's own making, past the metaclass's `__new__`."""
-    namespace.setdefault("__slots__", ())
+    twin = namespace.get("_saran_inherits_")
+    if twin is None or not twin.__dictoffset__:
+        namespace["__slots__"] = ()
+    # Else the class gets a `__dict__` of its own, though none is used: it would inherit the offset of the twin's, which in
+    # an instance of ours is where the proxy keeps its session.
     for attribute, value in (("session", None), ("number", 0), ("derived", False), ("checks", False), ("twin", None)):
         namespace.setdefault(f"_saran_{attribute}_", value)
     # The making of a class asks the class for things, which must not go to the child: it is bound afterwards.
@@ -197,7 +242,9 @@ def _same_class(local: object, mirror: type) -> bool:
     if not isinstance(local, type) or isinstance(local, RemoteType):
         return False
     named = _type_getattribute(mirror, "_saran_named_") if "_saran_named_" in _raw_dict(mirror) else None
-    return named is not None and (local.__module__, local.__qualname__) == named and local.__module__ != "builtins"
+    if named is None or (local.__module__, local.__qualname__) != named:
+        return False
+    return local.__module__ != "builtins" or local in _values.HIDDEN_TYPES
 
 
 # --- what a remote class looks like ------------------------------------------------------------------------------------
@@ -207,13 +254,13 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
     """All that the other side needs to know in order to build a mirror of `cls`."""
     space = _raw_dict(cls)
     kind = "exception" if issubclass(cls, BaseException) else "enum" if isinstance(cls, enum.EnumMeta) else "object"
-    ours = (object, ProxyBase, ObjectProxy)
+    ours = {id(object), *_ours}
     if kind == "exception":
         bases: tuple[Any, ...] = tuple(base for base in cls.__bases__ if issubclass(base, BaseException))
     else:
-        bases = tuple(session.class_number(base) for base in cls.__bases__ if base not in ours)
+        bases = tuple(session.class_number(base) for base in cls.__bases__ if id(base) not in ours)
     names = tuple(name for name in space if isinstance(name, str) and not name.startswith("_saran_"))
-    every = {name for base in cls.__mro__ if base not in ours for name in _raw_dict(base)} & SPECIAL_NAMES
+    every = {name for base in cls.__mro__ if id(base) not in ours for name in _raw_dict(base)} & SPECIAL_NAMES
     meta = type(cls)
     meta_names = {name for base in meta.__mro__ if base not in (type, object, ABCMeta, RemoteType) for name in _raw_dict(base)}
     checks = {"__instancecheck__", "__subclasscheck__"}
@@ -230,12 +277,14 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         tuple(sorted(every)),
         # A C sequence concatenates without a reflected form; from the left it is asked for here.
         type(space.get("__add__")) is types.WrapperDescriptorType and "__radd__" not in every,
+        kind == "object" and offers_buffer(cls),
+        meta.__name__,
     )
 
 
 def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:
     """The local class for a remote one, and what `__class__` of its instances answers."""
-    module, qualname, kind, bases, names, nones, protocol, meta_names, checks, every, concatenates = description
+    module, qualname, kind, bases, names, nones, protocol, meta_names, checks, every, concatenates, buffer, meta_name = description
     twin = _values.find(module, qualname)
     twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
     if twin is not None and (
@@ -249,26 +298,42 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
         "_saran_number_": number,
         "_saran_named_": (module, qualname),
         "_saran_checks_": checks,
-        "_saran_twin_": twin if module != "builtins" else None,
+        # Equal to the local class, but not where code chooses by exact type what only the real one can do: `list.copy(p)`.
+        "_saran_twin_": (twin if module != "builtins" else _hidden(module, qualname)),
     }
-    meta = _metaclass(meta_names)
+    meta = _metaclass(meta_name, meta_names)
     name = qualname.rpartition(".")[2]
     if kind == "exception":
         mirror = _make_exception(meta, name, bases, names, namespace, number)
         return mirror, mirror
     _add_members(namespace, names, nones, number, concatenates)
-    parents = tuple(dict.fromkeys(_parent(session, base) for base in bases)) or (ObjectProxy,)
+    parents = list(dict.fromkeys(_parent(session, base) for base in bases))
+    if buffer and not any(issubclass(parent, BufferBase) for parent in parents):
+        parents.append(BufferProxy)
     if len(parents) > 1:
-        parents = tuple(parent for parent in parents if parent is not ObjectProxy)
-    try:
-        mirror = _build(meta, name, parents, dict(namespace))
-    except TypeError:
+        parents = [parent for parent in parents if parent is not ObjectProxy]
+    inherited = {**namespace, "_saran_inherits_": twin} if twin is not None and _may_inherit(twin) else namespace
+    for space in (inherited, namespace):
+        try:
+            mirror = _build(meta, name, tuple(parents) or (ObjectProxy,), dict(space))
+        except TypeError:
+            continue
+        break
+    else:
         # Bases that are local here leave gaps in the order of resolution; a flat class has the same methods.
         _add_members(namespace, every, (), number, concatenates)
-        mirror = _build(meta, name, (ObjectProxy,), namespace)
+        mirror = _build(meta, name, (BufferProxy if buffer else ObjectProxy,), namespace)
     answer = twin if twin is not None else _hidden(module, qualname) or mirror
+    if twin is not None and type.__subclasscheck__(twin, mirror):
+        answer = mirror
     _register(mirror, answer if answer is not mirror else None, protocol)
     return mirror, answer
+
+
+def _may_inherit(twin: type) -> bool:
+    """Whether the local class may stand in the order of resolution: only if nothing of it would take part in the proxy's work."""
+    active = {"__getattribute__", "__getattr__", "__setattr__", "__delattr__", "__del__"}
+    return not any(active & _raw_dict(base).keys() for base in twin.__mro__ if base is not object)
 
 
 def _hidden(module: str, qualname: str) -> type | None:
@@ -310,9 +375,10 @@ _ABCS = [
 
 def _register(mirror: type, twin: type | None, protocol: str) -> None:
     """Tell the abstract base classes what this class is, as the remote one would be told from."""
-    if protocol:
+    if protocol and not _type_getattribute(mirror, "__flags__") & (3 << 5):
         # This sets the type's flag for `match`: a sequence or mapping pattern looks at nothing else.
-        (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
+        with contextlib.suppress(RuntimeError):
+            (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
     if twin is None:
         return
     for abc in _ABCS:
@@ -321,11 +387,9 @@ def _register(mirror: type, twin: type | None, protocol: str) -> None:
 
 
 @functools.cache
-def _metaclass(names: tuple[str, ...]) -> type[RemoteType]:
-    """RemoteType with the special methods that a remote metaclass adds: `len(Color)`, `for member in Color`."""
+def _metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
+    """RemoteType with the name and the special methods of a remote metaclass: `len(Color)`, `for member in Color`."""
     wanted = [name for name in names if name not in {"__call__", "__repr__", "__str__", "__format__", "__dir__", "__hash__", "__eq__", "__or__", "__ror__"}]
-    if not wanted:
-        return RemoteType
 
     def method(name: str) -> Callable[..., Any]:
         def on_class(cls: type, *args: Any) -> Any:
@@ -334,7 +398,7 @@ def _metaclass(names: tuple[str, ...]) -> type[RemoteType]:
 
         return on_class
 
-    return type("RemoteType", (RemoteType,), {name: method(name) for name in wanted})
+    return type(meta, (RemoteType,), {name: method(name) for name in wanted})
 
 
 # --- instances --------------------------------------------------------------------------------------------------------
@@ -449,6 +513,29 @@ ObjectProxy: Any = _build(
 )
 
 
+def _bytes(self: Any) -> bytes:
+    session, target, _ = identity(self)
+    data: bytes = session.request(SPECIAL, target, ("__buffer__", ()))[0]
+    return data
+
+
+BufferProxy: Any = _build(
+    RemoteType,
+    "ObjectProxy",
+    (BufferBase, ObjectProxy),
+    {"__module__": "saranwrap", "__doc__": "The stand-in for an object that offers a buffer.", "__bytes__": _bytes},
+)
+_ours.update(map(id, (ProxyBase, ObjectProxy, BufferBase, BufferProxy)))
+
+
+def buffer_copy(self: Any) -> memoryview:
+    """A read-only copy of a remote buffer, in its own format and shape."""
+    session, target, _ = identity(self)
+    data, layout, shape = session.request(SPECIAL, target, ("__buffer__", ()))
+    view = memoryview(data)
+    return view if layout == "B" and len(shape) == 1 else view.cast(layout, shape)
+
+
 # --- exceptions -------------------------------------------------------------------------------------------------------
 
 
@@ -464,7 +551,6 @@ def _make_exception(
             namespace[member] = _exception_init(number)
         elif member not in EXCLUDED_NAMES and member not in {"__new__", "args", "__reduce__", "__setstate__", "__traceback__"}:
             namespace[member] = RemoteAttribute(member, number)
-    namespace["__slots__"] = ()
     return _build(meta, name, parents or (Exception,), namespace)
 
 
@@ -581,8 +667,13 @@ def reduce(proxy: Any, name: str) -> Callable[..., Any]:
 def copied(proxy: Any, *, deep: bool) -> Any:
     """Plain data by value; other objects by value from a child that is trusted, else a copy made in the child."""
     session, target, _ = identity(proxy)
+    if not deep and _plain(proxy):
+        return session.request(COPY, target, (session.trust, False))
     if _plain(proxy) or session.trust:
-        return session.request(COPY, target, (session.trust,))
+        try:
+            return session.request(COPY, target, (session.trust, True))
+        except NotTransparent:
+            pass  # plain outside, but not all the way down: the copy is made in the child
     module = _child_copy(session)
     return module.deepcopy(proxy) if deep else module.copy(proxy)
 
@@ -627,8 +718,6 @@ def came_home(target: int) -> Any:
 
 
 def _not_here() -> Exception:
-    from saranwrap.errors import NotTransparent
-
     return NotTransparent(
         "cannot unpickle a proxy here: the child that holds its object is not reachable; pickle saranwrap.local(p) instead"
     )

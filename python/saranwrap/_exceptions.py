@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # Where an exception that came over the link keeps the proxy of the remote one.
 HOME = "__saran__"
+# Marks the globals of frames that were made after the other side's.
+MADE = "__saran_made__"
+# The file name of the frame that a child serves in.
+BOTTOM = "<saranwrap>"
 _HERE = os.path.dirname(__file__)
 _MEMBERS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 # What the other members already tell, or what cannot be set.
@@ -32,7 +36,14 @@ def parts(session: Session, exc: BaseException) -> Any:
     """What an exception is made of; or the handle of the remote one, if it is going home."""
     handle = home(session, exc)
     if handle is not None:
-        return handle
+        notes = getattr(exc, "__notes__", None)
+        return (
+            handle,
+            exc.__cause__,
+            exc.__suppress_context__,
+            tuple(notes) if isinstance(notes, list) else None,
+            exc.__traceback__,
+        )
     cls = type(exc)
     args = exc.args
     if issubclass(cls, BaseExceptionGroup):
@@ -68,8 +79,31 @@ def _state(exc: BaseException) -> dict[str, Any]:
     return state
 
 
-def build(
-    session: Session,
+def build(session: Session, handle: ProxyBase | None, first: Any, *rest: Any) -> BaseException:
+    """The local exception for one of the other side; the very one, if it comes home."""
+    if isinstance(first, BaseException):
+        return _at_home(first, *rest)
+    return _build(handle, first, *rest)
+
+
+def _at_home(exc: BaseException, cause: Any, suppress: bool, notes: Any, traceback: Any) -> BaseException:
+    """What happened to an exception on its way through the other side."""
+    if cause is not exc.__cause__:
+        exc.__cause__ = cause
+    exc.__suppress_context__ = suppress
+    if notes:
+        exc.__dict__["__notes__"] = list(notes)
+    # Below the other side's frames stand those that it had here.
+    last = traceback
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is not None:
+        last.tb_next = exc.__traceback__
+        exc.__traceback__ = traceback
+    return exc
+
+
+def _build(
     handle: ProxyBase | None,
     cls: Any,
     args: tuple[Any, ...],
@@ -136,7 +170,7 @@ def frames(traceback: types.TracebackType | None) -> tuple[Position, ...]:
     found = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if os.path.dirname(code.co_filename) != _HERE:
+        if os.path.dirname(code.co_filename) != _HERE and code.co_filename != BOTTOM and MADE not in traceback.tb_frame.f_globals:
             positions = next(itertools.islice(code.co_positions(), traceback.tb_lasti // 2, None), (None,) * 4)
             line = traceback.tb_lineno or code.co_firstlineno
             end, column, end_column = (part if part is not None else -1 for part in positions[1:])
@@ -164,7 +198,7 @@ def _frame(filename: str, name: str, line: int, end: int, column: int, end_colum
     module = ast.Module([ast.Raise(ast.Name("Exception", ast.Load(), **place), None, **place)], [])
     code = compile(module, filename.replace("\0", "?"), "exec").replace(co_name=name)
     try:
-        exec(code, {"Exception": Exception})
+        exec(code, {"Exception": Exception, MADE: True})
     except Exception as raised:  # noqa: BLE001
         inner = raised.__traceback__.tb_next  # type: ignore[union-attr]
         assert inner is not None

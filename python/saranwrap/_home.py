@@ -6,9 +6,13 @@ stream that the user put in the place of `sys.stdout`, works as if the code ran 
 
 from __future__ import annotations
 
+import os
 import sys
+import types
 import warnings
 from typing import IO, TYPE_CHECKING, Any
+
+from saranwrap import _exceptions
 
 if TYPE_CHECKING:
     from saranwrap._native import Session
@@ -31,6 +35,13 @@ _shown: dict[str, dict[str, Any]] = {}
 def _warn(message: Any, category: Any, filename: str, line: int) -> None:
     if not (isinstance(category, type) and issubclass(category, Warning)):
         category, message = UserWarning, str(message)
+    if filename == _exceptions.BOTTOM:
+        # The warning is about whoever called the child's code: that is the frame here that waits for it.
+        frame: types.FrameType | None = sys._getframe()
+        while frame is not None and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(__file__):
+            frame = frame.f_back
+        if frame is not None:
+            filename, line = frame.f_code.co_filename, frame.f_lineno
     warnings.warn_explicit(message, category, filename, line, registry=_shown.setdefault(filename, {}))
 
 

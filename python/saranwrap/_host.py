@@ -20,8 +20,21 @@ _EXACT = {
 _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash__)
 
 
+# Operations that have one operand, or whose other operand has no say: the interpreter's own way to do them knows best.
+_OPERATIONS = {
+    "__getitem__": operator.getitem, "__setitem__": operator.setitem, "__delitem__": operator.delitem,
+    "__contains__": operator.contains, "__len__": len, "__iter__": iter, "__next__": next, "__neg__": operator.neg,
+    "__pos__": operator.pos, "__invert__": operator.invert, "__abs__": abs, "__index__": operator.index, "__bool__": bool,
+    "__reversed__": reversed, "__repr__": repr, "__str__": str, "__format__": format,
+}  # fmt: skip
+
+
 def special(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
-    """`type(obj).name(obj, *args)`, as the interpreter itself calls special methods."""
+    """Special method `name` of `obj`, as the interpreter itself applies it."""
+    if name in _OPERATIONS:
+        return _exact(name, _OPERATIONS[name](obj, *args))
+    if name == "__buffer__":
+        return _buffer(obj)
     method = getattr(type(obj), name, None)
     if method is None:
         if name in _REFLECTED:
@@ -29,11 +42,19 @@ def special(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
         raise AttributeError(f"{type(obj).__name__!r} object has no attribute {name!r}")
     if name == "__hash__" and method in _VALUE_HASHES:
         return _value(method, obj)
-    result = method(obj, *args)
+    return _exact(name, method(obj, *args))
+
+
+def _exact(name: str, result: Any) -> Any:
     exact = _EXACT.get(name)
     if exact is not None and type(result) is not exact and isinstance(result, exact):
         return _plain(exact, result)
     return result
+
+
+def _buffer(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
+    view = memoryview(obj)
+    return view.tobytes(), view.format, view.shape
 
 
 def _plain(exact: type, value: Any) -> Any:

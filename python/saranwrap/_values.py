@@ -99,12 +99,17 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
     return obj
 
 
+def is_known(cls: type) -> bool:
+    """Whether instances of exactly this class are standard values."""
+    return (cls.__module__, cls.__qualname__) in _ENCODERS and find(cls.__module__, cls.__qualname__) is cls
+
+
 def route(session: Session, obj: Any) -> int:
     """How `obj`, which is no plain value, crosses to the other side."""
     cls = type(obj)
     if issubclass(cls, enum.Enum):
         return KNOWN
-    if (cls.__module__, cls.__qualname__) in _ENCODERS and find(cls.__module__, cls.__qualname__) is cls:
+    if is_known(cls):
         return KNOWN
     if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
         return NAMED
@@ -121,8 +126,7 @@ def _is_value(cls: type) -> bool:
         cls.__eq__ is not object.__eq__
         and cls.__hash__ is not None
         and cls.__hash__ is not object.__hash__
-        and not hasattr(cls, "__next__")
-        and not hasattr(cls, "__call__")
+        and not any("__next__" in vars(base) or "__call__" in vars(base) for base in cls.__mro__)
         and find(cls.__module__, cls.__qualname__) is cls
     )
 

@@ -210,5 +210,9 @@ def kept(index: int = -1) -> Any:
     return KEPT[index]
 
 
+def empty() -> list[Any]:
+    return []
+
+
 def mutable() -> Any:
     return [[1], {"a": [2]}, {3}]

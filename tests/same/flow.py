@@ -8,7 +8,6 @@ from typing import Any
 from tests.same.family import ZooError
 
 
-
 def counter(stop: int, result: Any = "done") -> Any:
     for number in range(stop):
         yield number

@@ -40,9 +40,9 @@ class Picture:
 
     def of(self, value: Any) -> Any:
         if type(value) in PLAIN:
-            return (type(value).__name__, repr(value))
+            return (label(type(value)), repr(value))
         if type(value) is str:
-            return ("str", text(value))
+            return (label(str), text(value))
         if isinstance(value, type):
             return ("class", label(value))
         cls = value.__class__

@@ -9,7 +9,9 @@ test_await = cases(
     same("run(x)", made("flow.answer('made before')")),
     same("asyncio.run(flow.answer('directly'))"),
     same("run(flow.fails('async'))"),
-    same("async def main():\n  try: await flow.fails('async')\n  except family.ZooError as e: return e.number\nrun(main())"),
+    same(
+        "async def main():\n  try: await flow.fails('async')\n  except family.ZooError as e: return e.number\nrun(main())"
+    ),
     same("async def main(): return [await flow.answer(i) for i in range(3)]\nrun(main())"),
     same("async def main(): return await asyncio.gather(flow.answer(1), flow.answer(2))\nrun(main())"),
     same("async def main(): return await asyncio.wait_for(flow.answer(1), 5)\nrun(main())"),
@@ -31,7 +33,9 @@ test_await = cases(
     same("c = flow.answer(); c.close(), c.close()"),
     same("c = flow.answer(); run(c); run(c)"),
     same("c = flow.answer()\ntry: c.send('too early')\nfinally: c.close()"),
-    same("c = flow.answer(); r = (asyncio.iscoroutine(c), inspect.isawaitable(c), inspect.iscoroutine(c), c.__name__); c.close(); r"),
+    same(
+        "c = flow.answer(); r = (asyncio.iscoroutine(c), inspect.isawaitable(c), inspect.iscoroutine(c), c.__name__); c.close(); r"
+    ),
     same("isinstance(flow.Pause(), abc.Awaitable), isinstance(zoo.Point(1), abc.Awaitable)"),
     same("c = flow.answer(); r = isinstance(c, abc.Coroutine), isinstance(c, types.CoroutineType); c.close(); r"),
     same("i = flow.Pause('p').__await__(); next(i)"),
@@ -49,13 +53,21 @@ test_async_iteration = cases(
     same("async def main():\n  async for v in flow.slowly(1): pass\n  else: return 'else'\nrun(main())"),
     same("async def main(): return await anext(flow.slowly(1)), await anext(flow.slowly(0), 'default')\nrun(main())"),
     same("async def main(): return await anext(flow.slowly(0))\nrun(main())"),
-    same("async def main():\n  g = flow.conversation(); return [await g.asend(None), await g.asend('a'), await g.asend('b')]\nrun(main())"),
+    same(
+        "async def main():\n  g = flow.conversation(); return [await g.asend(None), await g.asend('a'), await g.asend('b')]\nrun(main())"
+    ),
     same("async def main():\n  g = flow.conversation(); await g.asend(None); await g.asend('stop')\nrun(main())"),
-    same("async def main():\n  g = flow.conversation(); await g.asend(None); await g.athrow(KeyError('k'))\nrun(main())"),
-    same("async def main():\n  g = flow.conversation(); await g.asend(None); await g.aclose(); return [v async for v in g]\nrun(main())"),
+    same(
+        "async def main():\n  g = flow.conversation(); await g.asend(None); await g.athrow(KeyError('k'))\nrun(main())"
+    ),
+    same(
+        "async def main():\n  g = flow.conversation(); await g.asend(None); await g.aclose(); return [v async for v in g]\nrun(main())"
+    ),
     same("async def main():\n  async for v in [1]: pass\nrun(main())"),
     same("async def main():\n  async for v in x: pass\nrun(main())", [1]),
-    same("g = flow.slowly(1); isinstance(g, abc.AsyncGenerator), isinstance(g, abc.AsyncIterator), inspect.isasyncgen(g)"),
+    same(
+        "g = flow.slowly(1); isinstance(g, abc.AsyncGenerator), isinstance(g, abc.AsyncIterator), inspect.isasyncgen(g)"
+    ),
     same("aiter(x) is x", made("flow.AsyncCountdown(1)")),
 )
 
@@ -63,8 +75,16 @@ test_async_contexts = cases(
     same("async def main():\n  async with x as y: return y is x\nrun(main())", made("flow.AsyncDoor()")),
     same("async def main():\n  async with x: raise KeyError('swallowed')\nrun(main())", made("flow.AsyncDoor()")),
     same("async def main():\n  async with x: raise ValueError('not')\nrun(main())", made("flow.AsyncDoor()")),
-    same("async def main():\n  async with x, flow.AsyncDoor() as second: await flow.answer()\n  return second.log\nrun(main())", made("flow.AsyncDoor()")),
+    same(
+        "async def main():\n  async with x, flow.AsyncDoor() as second: await flow.answer()\n  return second.log\nrun(main())",
+        made("flow.AsyncDoor()"),
+    ),
     same("async def main():\n  async with x: pass\nrun(main())", made("flow.Door()")),
-    same("async def main():\n  async with contextlib.aclosing(flow.slowly(5)) as g: return await anext(g)\nrun(main())"),
-    same("async def main():\n  async with contextlib.AsyncExitStack() as s: await s.enter_async_context(x)\nrun(main())", made("flow.AsyncDoor()")),
+    same(
+        "async def main():\n  async with contextlib.aclosing(flow.slowly(5)) as g: return await anext(g)\nrun(main())"
+    ),
+    same(
+        "async def main():\n  async with contextlib.AsyncExitStack() as s: await s.enter_async_context(x)\nrun(main())",
+        made("flow.AsyncDoor()"),
+    ),
 )

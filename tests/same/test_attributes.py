@@ -133,8 +133,13 @@ test_tools = cases(
     same("str(inspect.signature(zoo.Point))"),
     same("list(inspect.signature(calls.signature).parameters)"),
     same("inspect.signature(calls.signature).bind(1, d=2).arguments"),
-    same("inspect.isfunction(calls.identity), inspect.ismethod(x.moved), inspect.isclass(zoo.Point), inspect.ismodule(zoo)", Point(1)),
-    same("inspect.isgeneratorfunction(flow.counter), inspect.iscoroutinefunction(flow.answer), inspect.isasyncgenfunction(flow.slowly)"),
+    same(
+        "inspect.isfunction(calls.identity), inspect.ismethod(x.moved), inspect.isclass(zoo.Point), inspect.ismodule(zoo)",
+        Point(1),
+    ),
+    same(
+        "inspect.isgeneratorfunction(flow.counter), inspect.iscoroutinefunction(flow.answer), inspect.isasyncgenfunction(flow.slowly)"
+    ),
     same("[name for name, member in inspect.getmembers(x) if not name.startswith('_')]", Point(1, 2)),
     same("x.__sizeof__() > 0", [1]),
     same("import pydoc; 'The point beside' in pydoc.render_doc(zoo.Point)"),
@@ -142,7 +147,10 @@ test_tools = cases(
     same("isinstance(x, abc.Hashable), isinstance(x, abc.Sized), isinstance(x, abc.Callable)", Point(1, 2)),
     same("isinstance(x, abc.Mapping), isinstance(x, abc.MutableMapping), isinstance(x, abc.Sequence)", {}),
     same("isinstance(x, abc.MutableSequence), isinstance(x, abc.Sequence), isinstance(x, abc.Hashable)", []),
-    same("isinstance(x, abc.Iterable), isinstance(x, abc.Iterator), isinstance(x, abc.Generator)", made("flow.counter(1)")),
+    same(
+        "isinstance(x, abc.Iterable), isinstance(x, abc.Iterator), isinstance(x, abc.Generator)",
+        made("flow.counter(1)"),
+    ),
     same("isinstance(x, abc.Iterable), isinstance(x, abc.Iterator)", made("zoo.OldSequence()")),
     same("isinstance(x, abc.Callable), isinstance(x, abc.Hashable)", made("calls.identity")),
 )

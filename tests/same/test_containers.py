@@ -2,7 +2,7 @@
 
 from collections import Counter, OrderedDict, defaultdict, deque
 
-from tests.same.check import cases, made, same
+from tests.same.check import cases, same
 from tests.same.zoo import Grid, Names, OldSequence, Shelf, Sized, Tags
 
 LIST = [3, 1, 2]
@@ -142,7 +142,9 @@ test_collections = cases(
     same("u = collections.UserList([3, 1]); u.sort(); u += [9]; u, u.data, list(u)"),
     same("u = collections.UserDict(a=1); u['b'] = 2; u, 'a' in u, u.data"),
     same("collections.UserString('abc')[1:].upper()"),
-    same("P = collections.namedtuple('P', 'x y'); p = P(1, y=2); p, p.x, p[1], p._replace(x=5), p._asdict(), P._fields, p == (1, 2)"),
+    same(
+        "P = collections.namedtuple('P', 'x y'); p = P(1, y=2); p, p.x, p[1], p._replace(x=5), p._asdict(), P._fields, p == (1, 2)"
+    ),
     same("a = array.array('i', [3, 1]); a.append(2); a[0] = 7; a, a.tolist(), a.typecode, a.itemsize, a[1:], bytes(a)"),
     same("array.array('b', [1]).append(300)"),
     same("heap = collections.deque(maxlen=2); heap.extend('abc'); list(heap)"),

@@ -29,8 +29,14 @@ test_iterators = cases(
     same("[list(group) for key, group in itertools.groupby('aabc')]"),
     same("a, b = itertools.tee([1, 2, 3]); next(a), list(b), list(a)"),
     same("list(itertools.starmap(pow, [(2, 3), (3, 2)])), list(itertools.product('ab', repeat=2))"),
-    same("list(itertools.accumulate([1, 2, 3], lambda a, b: a * b)), list(itertools.takewhile(lambda v: v < 3, x))", [1, 2, 3, 1]),
-    same("list(map(lambda v: v * 2, x)), list(filter(None, x)), list(reversed(x)), sorted(x, key=lambda v: -v)", [2, 0, 1]),
+    same(
+        "list(itertools.accumulate([1, 2, 3], lambda a, b: a * b)), list(itertools.takewhile(lambda v: v < 3, x))",
+        [1, 2, 3, 1],
+    ),
+    same(
+        "list(map(lambda v: v * 2, x)), list(filter(None, x)), list(reversed(x)), sorted(x, key=lambda v: -v)",
+        [2, 0, 1],
+    ),
 )
 
 test_generators = cases(
@@ -65,7 +71,7 @@ test_generators = cases(
     same("next(x); x.throw(KeyError('k'))", made("flow.echo()")),
     same("next(x); x.throw(my_family.ZooError('z', 1))", made("flow.echo()")),
     same("x.throw(KeyError('before the start'))", made("flow.echo()")),
-    same("next(x); x.close(); log", made("flow.echo(log)"), log=made("[]")),
+    same("next(x); x.close(); log", made("flow.echo(log)"), log=made("calls.empty()")),
     same("next(x); x.close(); next(x)", made("flow.echo()")),
     same("x.close(), x.close(), list(x)", made("flow.counter(2)")),
     same("next(x); x.close()", made("flow.stubborn()")),
@@ -73,7 +79,9 @@ test_generators = cases(
     same("next(x), next(x), next(x)", made("flow.failing(2)")),
     same("iter(x) is x, x.__name__, x.gi_running, x.gi_frame is None", made("flow.counter(1)")),
     same("inspect.getgeneratorstate(x), next(x), inspect.getgeneratorstate(x)", made("flow.counter(2)")),
-    same("isinstance(x, types.GeneratorType), isinstance(x, abc.Generator), hasattr(x, 'send')", made("flow.counter(1)")),
+    same(
+        "isinstance(x, types.GeneratorType), isinstance(x, abc.Generator), hasattr(x, 'send')", made("flow.counter(1)")
+    ),
     same("calls.drain(x)", made("flow.counter(3)")),
     same("calls.drain(n * n for n in range(4))"),
     same("calls.sends(my_flow.echo(), None, 'a', 'b')"),
@@ -97,8 +105,8 @@ test_contexts = cases(
     same("def f():\n  with x: return 'returned'\n(f(), x.log)", made("flow.Door()")),
     same("with x, x: pass", made("flow.Door()")),
     same("with flow.opened([1]) as y: y.append(2); left = y"),
-    same("with flow.opened('value', log) as y: left = y", log=made("[]")),
-    same("log = calls.identity([]); left = log\nwith flow.opened(1, log): raise KeyError('k')"),
+    same("with flow.opened('value', log) as y: left = y", log=made("calls.empty()")),
+    same("log = calls.empty(); left = log\nwith flow.opened(1, log): raise KeyError('k')"),
     same("with flow.opened(1): raise ValueError('through')"),
     same("with flow.opened(1): raise StopIteration('odd')"),
     same("x = flow.opened(1)\nwith x: pass\nwith x: pass"),
@@ -108,7 +116,9 @@ test_contexts = cases(
     same("with contextlib.suppress(KeyError): raise ValueError('not this one')"),
     same("with contextlib.nullcontext([1]) as y: left = y"),
     same("with contextlib.closing(x): next(x)\nnext(x)", made("flow.counter(3)")),
-    same("log = []; left = log\nwith contextlib.ExitStack() as stack: stack.callback(log.append, 'last'); log.append('first')"),
+    same(
+        "log = []; left = log\nwith contextlib.ExitStack() as stack: stack.callback(log.append, 'last'); log.append('first')"
+    ),
     same("with contextlib.ExitStack() as stack: stack.enter_context(x); raise KeyError(1)", made("flow.Door(True)")),
     same("calls.inside(my_flow.Door(), lambda door: len(door.log))"),
     same("calls.inside(my_flow.Door(True), lambda door: 1 / 0)"),

@@ -1,6 +1,6 @@
 """Conversions to numbers and to text; values of the language and its library that cross; subclasses of them."""
 
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import pathlib
@@ -31,18 +31,36 @@ test_numbers_that_cross = cases(
     *(
         same("calls.identity(v), calls.kind(v), calls.packed(v)", v=value)
         for value in (
-            0, -1, 2**62, 2**64, -(2**64), 10**40, True, 0.1, float("inf"), float("-inf"), float("nan"), -0.0, 5e-324,
-            1 + 2j, complex("nan+infj"), decimal.Decimal("1.10"), decimal.Decimal("NaN"), decimal.Decimal("-Infinity"),
+            0,
+            -1,
+            2**62,
+            2**64,
+            -(2**64),
+            10**40,
+            True,
+            0.1,
+            float("inf"),
+            float("-inf"),
+            float("nan"),
+            -0.0,
+            5e-324,
+            1 + 2j,
+            complex("nan+infj"),
+            decimal.Decimal("1.10"),
+            decimal.Decimal("NaN"),
+            decimal.Decimal("-Infinity"),
             fractions.Fraction(-3, 7),
         )
     ),
     same("decimal.Decimal('1.1') + decimal.Decimal('2.2'), decimal.Decimal(10) / 4"),
     same("decimal.Decimal(1) / 0"),
     same("decimal.getcontext().prec"),
-    same("fractions.Fraction(1, 3) + fractions.Fraction(1, 6), fractions.Fraction('0.5') * 2, 1 / fractions.Fraction(2, 3)"),
+    same(
+        "fractions.Fraction(1, 3) + fractions.Fraction(1, 6), fractions.Fraction('0.5') * 2, 1 / fractions.Fraction(2, 3)"
+    ),
     same("fractions.Fraction(1, 0)"),
     same("round(fractions.Fraction(7, 2)), int(fractions.Fraction(7, 2)), fractions.Fraction(7, 2) // 1"),
-)  # fmt: skip
+)
 
 test_text_protocol = cases(
     same("str(x), format(x), format(x, '>9'), bytes(x)", Text()),
@@ -65,12 +83,28 @@ test_text_that_crosses = cases(
     *(
         same("calls.identity(v), calls.kind(v), len(v)", v=value)
         for value in (
-            "", "ascii", "ä€𝄞", "nul\0inside", "\ud800 lone", "\udcff\udc80", "x" * 100_000, b"", b"\0\xff",
-            b"y" * 100_000, Word("sub"), Blob(b"sub"),
+            "",
+            "ascii",
+            "ä€𝄞",
+            "nul\0inside",
+            "\ud800 lone",
+            "\udcff\udc80",
+            "x" * 100_000,
+            b"",
+            b"\0\xff",
+            b"y" * 100_000,
+            Word("sub"),
+            Blob(b"sub"),
         )
     ),
-    same("x.shout(), x.upper(), x + '!', '!' + x, x == 'abc', x[0], len(x), 'b' in x, hash(x) == hash('abc')", made("zoo.Word('abc')")),
-    same("isinstance(x, str), ''.join([x, x]), x.split('b'), f'{x:>5}', '%s' % x, {'abc': 1}[x], x in 'xabcx'", made("zoo.Word('abc')")),
+    same(
+        "x.shout(), x.upper(), x + '!', '!' + x, x == 'abc', x[0], len(x), 'b' in x, hash(x) == hash('abc')",
+        made("zoo.Word('abc')"),
+    ),
+    same(
+        "isinstance(x, str), ''.join([x, x]), x.split('b'), f'{x:>5}', '%s' % x, {'abc': 1}[x], x in 'xabcx'",
+        made("zoo.Word('abc')"),
+    ),
     same("int(x), float(x)", made("zoo.Word('12')")),
     same("open(x)", made("zoo.Word('/does/not/exist')")),
     same("x[0], x + b'!', x == b'abc', x.decode(), bytes(x), x.hex(), isinstance(x, bytes)", made("zoo.Blob(b'abc')")),
@@ -87,18 +121,18 @@ test_text_that_crosses = cases(
     same("json.dumps(object())"),
     same("json.dumps({1, 2}, default=sorted)"),
     same("json.loads('[1]', object_hook=dict, parse_int=lambda digits: 'n' + digits)"),
-)  # fmt: skip
+)
 
 test_library_values = cases(
     *(
         same("calls.identity(v) == v, calls.identity(v), calls.kind(v)", v=value)
         for value in (
-            datetime.date(2024, 2, 29),
-            datetime.datetime(2024, 1, 2, 3, 4, 5, 678),
-            datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),
-            datetime.datetime(2024, 1, 2, fold=1, tzinfo=datetime.timezone(datetime.timedelta(hours=-5), "EST")),
-            datetime.time(1, 2, 3),
-            datetime.timedelta(days=-1, seconds=5, microseconds=7),
+            dt.date(2024, 2, 29),
+            dt.datetime(2024, 1, 2, 3, 4, 5, 678),
+            dt.datetime(2024, 1, 2, tzinfo=dt.timezone.utc),
+            dt.datetime(2024, 1, 2, fold=1, tzinfo=dt.timezone(dt.timedelta(hours=-5), "EST")),
+            dt.time(1, 2, 3),
+            dt.timedelta(days=-1, seconds=5, microseconds=7),
             uuid.UUID(int=5),
             pathlib.PurePosixPath("/a/b"),
             pathlib.Path("a"),
@@ -113,11 +147,15 @@ test_library_values = cases(
             {"a": (1, [2])},
         )
     ),
-    same("datetime.date(2024, 2, 29) + datetime.timedelta(1), datetime.datetime(2024, 1, 1) - datetime.datetime(2023, 1, 1)"),
+    same(
+        "datetime.date(2024, 2, 29) + datetime.timedelta(1), datetime.datetime(2024, 1, 1) - datetime.datetime(2023, 1, 1)"
+    ),
     same("datetime.date(2024, 13, 1)"),
     same("datetime.datetime(2024, 1, 1).strftime('%Y %j'), datetime.date.fromisoformat('2024-05-06').weekday()"),
     same("uuid.UUID(int=1).hex, uuid.UUID('zz')"),
-    same("zoo.Colour.RED, zoo.Colour['GREEN'], zoo.Colour(2), list(zoo.Colour), zoo.Colour.RED.value, zoo.Colour.RED.name"),
+    same(
+        "zoo.Colour.RED, zoo.Colour['GREEN'], zoo.Colour(2), list(zoo.Colour), zoo.Colour.RED.value, zoo.Colour.RED.name"
+    ),
     same("zoo.Colour(9)"),
     same("zoo.Colour.RED is my_zoo.Colour.RED, calls.identity(my_zoo.Colour.RED) is my_zoo.Colour.RED"),
     same("isinstance(zoo.Colour.RED, zoo.Colour), len(zoo.Colour), zoo.Colour.RED in zoo.Colour"),

@@ -188,7 +188,22 @@ def _in_place(name: str) -> Any:
     return operate
 
 
-BINARY = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and", "xor", "or")
+BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "divmod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "xor",
+    "or",
+)
 for _name in BINARY:
     setattr(Recorder, f"__{_name}__", _binary(f"__{_name}__"))
     setattr(Recorder, f"__r{_name}__", _binary(f"__r{_name}__"))

@@ -74,7 +74,7 @@ def main() -> int:
         rows = list(pool.map(lambda suite: measure(suite, options), suites))
     if options.traces:
         for row in rows:
-            for key, outcome in row.failures():
+            for key, outcome in row.failures() + row.strangers():
                 print(f"{'=' * 70}\n{row.name}: {key}: {outcome.error}\n{outcome.trace}")
     elif options.failures:
         print(report.failures(rows))

@@ -46,6 +46,11 @@ class Row:
         found = [(key, self.wrapped_outcome(key)) for key in self.counted]
         return [(key, outcome) for key, outcome in found if outcome.outcome != "passed"]
 
+    def strangers(self) -> list[tuple[str, Outcome]]:
+        """Failures of what only the wrapped run has; the loader makes such a test where a module cannot be imported."""
+        own = [(key, outcome) for key, outcome in self.wrapped.outcomes.items() if key not in self.unwrapped.outcomes]
+        return [(key, outcome) for key, outcome in own if outcome.outcome == "failed"]
+
 
 HEADINGS = ("suite", "unwrapped", "wrapped", "%", "skipped", "seconds")
 
@@ -115,12 +120,22 @@ def text(rows: Sequence[Row]) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    return [
+    told = [
         f"{row.name} ({run.backend}): {note}"
         for row in rows
         for run in (row.unwrapped, row.wrapped)
         for note in run.notes
     ]
+    return told + [f"{row.name}: {key}: {outcome.error}" for row in rows for key, outcome in row.strangers()]
+
+
+INTRODUCTION = """# Transparency
+
+What CPython's own regression tests make of a proxy: `make transparency` runs them from the `test` package of the running
+interpreter, with the module under test replaced by a proxy of it in a child, and writes this page. A test that was skipped
+on the real module is not counted; one that is skipped, or not found, only on the proxy counts as failed.
+
+"""
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -129,7 +144,9 @@ def markdown(rows: Sequence[Row]) -> str:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     where = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
     mode = rows[0].wrapped.backend if rows else "?"
-    return f"{table}\n\nMean of suites: {mean_of_suites(rows):.1f} %. Measured with `{mode}` on {where}.\n"
+    return (
+        INTRODUCTION + f"{table}\n\nMean of suites: {mean_of_suites(rows):.1f} %. Measured with `{mode}` on {where}.\n"
+    )
 
 
 def failures(rows: Sequence[Row]) -> str:
@@ -151,6 +168,7 @@ def to_json(rows: Sequence[Row]) -> str:
             "unwrapped_seconds": round(row.unwrapped.seconds, 1),
             "workers": row.wrapped.workers,
             "notes": row.wrapped.notes,
+            "strangers": [{"test": key, **dataclasses.asdict(outcome)} for key, outcome in row.strangers()],
             "failures": [{"test": key, **dataclasses.asdict(outcome)} for key, outcome in row.failures()],
         }
         for row in rows

@@ -8,7 +8,7 @@ use saranwrap::op::Op;
 
 use crate::fault::Result;
 use crate::names;
-use crate::proxy::Proxy;
+use crate::proxy::{BufferProxy, Proxy};
 use crate::session::Session;
 
 /// The local class for a class of the other side.
@@ -77,15 +77,20 @@ pub(crate) fn handle<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Boun
 
 fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: Mirror) -> Result<Bound<'py, PyAny>> {
     static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static NEW_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = session.py();
-    let new = NEW.get_or_try_init(py, || py.get_type::<Proxy>().getattr("__new__").map(Bound::unbind))?.bind(py);
     let class = mirror.class.bind(py);
     // A class that is local on both sides (an enum, say) cannot carry a proxy; a bare one stands in.
     let class = match class.cast::<PyType>() {
         Ok(class) if class.is_subclass_of::<Proxy>()? => class.clone().into_any(),
         _ => names::OBJECT_PROXY.get(py)?.clone(),
     };
-    let made = new.call1((class, session, id, mirror.answer, mirror.derived))?;
+    let new = if class.cast::<PyType>()?.is_subclass_of::<BufferProxy>()? {
+        NEW_BUFFER.get_or_try_init(py, || py.get_type::<BufferProxy>().getattr("__new__").map(Bound::unbind))?
+    } else {
+        NEW.get_or_try_init(py, || py.get_type::<Proxy>().getattr("__new__").map(Bound::unbind))?
+    };
+    let made = new.bind(py).call1((class, session, id, mirror.answer, mirror.derived))?;
     // While it was made, collection may have run foreign code that met the same id: the first proxy wins, and the
     // second gives its count back as it is dropped.
     if let Some(live) = session.get().live(py, id) {

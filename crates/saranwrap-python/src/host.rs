@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyListMethods, PyString, PyTuple};
+use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Host, Outcome};
 use saranwrap::op::{Op, Request};
@@ -27,6 +27,13 @@ impl<'a, 'py> PyHost<'a, 'py> {
     }
 }
 
+/// What came of a request; the arguments stay until the answer is written, which may name them.
+struct Performed<'py> {
+    answer: Answer<'py>,
+    arguments: Vec<Bound<'py, PyAny>>,
+    _request: Vec<Bound<'py, PyAny>>,
+}
+
 /// An op's result, and how it leaves.
 enum Answer<'py> {
     Plain(Bound<'py, PyAny>),
@@ -42,7 +49,7 @@ impl Host for PyHost<'_, '_> {
         let key = session.key();
         let _scope = Scope::enter(key);
         let start = out.len();
-        let fault = match self.perform(body, key).and_then(|answer| self.answer(answer, key, out)) {
+        let fault = match self.perform(body, key).and_then(|performed| self.answer(performed, key, out)) {
             Ok(()) => return Ok(Outcome::Answered),
             Err(fault) => fault,
         };
@@ -92,7 +99,7 @@ impl Host for PyHost<'_, '_> {
 }
 
 impl<'py> PyHost<'_, 'py> {
-    fn perform(&self, body: &[u8], key: Key) -> Result<Answer<'py>> {
+    fn perform(&self, body: &[u8], key: Key) -> Result<Performed<'py>> {
         let mut reader = Reader::new(body);
         let request = Request::read(&mut reader)?;
         let mut decoder = Decoder::new(self.session, reader, key);
@@ -101,7 +108,11 @@ impl<'py> PyHost<'_, 'py> {
             args.push(decoder.value()?);
         }
         decoder.trailer()?;
-        self.apply_op(request.op, request.target, &args)
+        drop(decoder);
+        let arguments = arguments(request.op, &args);
+        loans::count_references(key, self.session.py());
+        let answer = self.apply_op(request.op, request.target, &args)?;
+        Ok(Performed { answer, arguments, _request: args })
     }
 
     fn apply_op(&self, op: Op, target: u64, args: &[Bound<'py, PyAny>]) -> Result<Answer<'py>> {
@@ -133,7 +144,10 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Subclass, [name, bases, overrides, kwargs]) => {
                 plain(names::SUBCLASS.get(py)?.call1((self.session, name, bases, overrides, kwargs)))
             }
-            (Op::Copy, [trusted]) => Ok(Answer::Copy(object()?, Mode::Copy { trusted: trusted.is_truthy()? })),
+            (Op::Copy, [trusted, deep]) if deep.is_truthy()? => {
+                Ok(Answer::Copy(object()?, Mode::Copy { trusted: trusted.is_truthy()? }))
+            }
+            (Op::Copy, [_, _]) => Ok(Answer::Copy(object()?, Mode::Shallow)),
             (Op::Is, [kind, candidate]) => plain(names::IS.get(py)?.call1((object()?, kind, candidate))),
             (Op::Dir, []) => plain(dir(&object()?)),
             (Op::Revive, [argument]) => plain(names::REVIVE.get(py)?.call1((self.root_or(target)?, argument))),
@@ -158,13 +172,14 @@ impl<'py> PyHost<'_, 'py> {
         names::STATUS.get(self.session.py())?.call1(parts)
     }
 
-    fn answer(&self, answer: Answer<'py>, key: Key, out: &mut Writer) -> Result<()> {
-        let mode = match &answer {
+    fn answer(&self, performed: Performed<'py>, key: Key, out: &mut Writer) -> Result<()> {
+        let mode = match &performed.answer {
             Answer::Copy(_, mode) => *mode,
             _ => Mode::Normal,
         };
-        let mut encoder = Encoder::new(self.session, out, key, mode);
-        let result = match &answer {
+        let encoder = Encoder::new(self.session, out, key, mode);
+        let mut encoder = encoder.answering(&performed.arguments, loans::turn(key));
+        let result = match &performed.answer {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
         };
@@ -172,7 +187,7 @@ impl<'py> PyHost<'_, 'py> {
         if result.is_err() {
             encoder.take_back();
         }
-        let (Answer::Plain(object) | Answer::Root(object) | Answer::Copy(object, _)) = answer;
+        let (Answer::Plain(object) | Answer::Root(object) | Answer::Copy(object, _)) = performed.answer;
         self.leaving.borrow_mut().push(object);
         result
     }
@@ -238,4 +253,18 @@ fn special<'py>(
 fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let names = names::DIR.get(object.py())?.call1((object,))?;
     Ok(names.cast::<PyList>()?.to_tuple().into_any())
+}
+
+/// The positional and keyword arguments of a call, in order: the other side counts them the same way.
+pub(crate) fn arguments<'py>(op: Op, args: &[Bound<'py, PyAny>]) -> Vec<Bound<'py, PyAny>> {
+    let (positional, keywords) = match (op, args) {
+        (Op::Call, [positional, keywords]) | (Op::CallAttr, [_, positional, keywords]) => (positional, Some(keywords)),
+        (Op::Special, [_, positional]) => (positional, None),
+        _ => return Vec::new(),
+    };
+    let mut found: Vec<_> = positional.cast::<PyTuple>().map(|args| args.iter().collect()).unwrap_or_default();
+    if let Some(Ok(keywords)) = keywords.map(|keywords| keywords.cast::<PyDict>()) {
+        found.extend(keywords.values());
+    }
+    found
 }

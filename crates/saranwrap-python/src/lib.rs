@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod buffer;
 mod classes;
 mod convert;
 mod exports;
@@ -19,7 +20,7 @@ mod session;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::proxy::{Proxy, Ref, Val, call, identity, special};
+    use crate::proxy::{BufferProxy, Proxy, Ref, Val, call, identity, offers_buffer, special};
     #[pymodule_export]
     use crate::session::{Session, Waiter};
 

@@ -28,6 +28,8 @@ enum Agreed {
 pub(crate) struct Loan {
     object: Py<PyAny>,
     agreed: Agreed,
+    /// How many references there were when the call began; more of them later means that the object is kept here.
+    references: isize,
 }
 
 /// A change to tell: the loan's number, its twin here, and the items that both sides knew before.
@@ -112,13 +114,48 @@ pub(crate) fn lend(key: Key, object: &Bound<'_, PyAny>) -> u64 {
 
 /// Note that `object` is this side's twin of loan `number`. Its content is agreed upon by `settle`.
 pub(crate) fn borrow(key: Key, number: u64, object: &Bound<'_, PyAny>) {
-    let loan = Loan { object: object.clone().unbind(), agreed: Agreed::Opaque };
+    let loan = Loan { object: object.clone().unbind(), agreed: Agreed::Opaque, references: isize::MAX };
     let address = object.as_ptr() as usize;
     let replaced = with(key, |loans| {
         loans.by_address.insert(address, number);
         loans.by_number.insert(number, loan)
     });
     drop(replaced);
+}
+
+/// The arguments of a call are all here: count who holds them.
+pub(crate) fn count_references(key: Key, py: Python<'_>) {
+    with(key, |loans| {
+        for loan in loans.by_number.values_mut() {
+            loan.references = loan.references.min(references(&loan.object, py));
+        }
+    });
+}
+
+/// The answer to a call back is here: `result` is held once by whoever is about to get it.
+pub(crate) fn count_result(key: Key, result: &Bound<'_, PyAny>) {
+    count_references(key, result.py());
+    let address = result.as_ptr() as usize;
+    with(key, |loans| {
+        let number = loans.by_address.get(&address).copied();
+        if let Some(loan) = number.and_then(|number| loans.by_number.get_mut(&number)) {
+            loan.references = loan.references.min(references(&loan.object, result.py()) - 1);
+        }
+    });
+}
+
+/// Whether something on this side keeps the twin beyond the call: then it is an object of this side from now on. One
+/// reference more than at the beginning is the result that is about to leave.
+pub(crate) fn is_kept(key: Key, number: u64, py: Python<'_>) -> bool {
+    LOANS.with_borrow(|all| {
+        let loan = all.get(&key).and_then(|loans| loans.by_number.get(&number));
+        loan.is_some_and(|loan| loan.references != isize::MAX && references(&loan.object, py) > loan.references + 1)
+    })
+}
+
+#[expect(deprecated, reason = "its successor is unsafe; counts are only compared with each other")]
+fn references(object: &Py<PyAny>, py: Python<'_>) -> isize {
+    object.get_refcnt(py)
 }
 
 /// Both sides now hold what the twin holds.

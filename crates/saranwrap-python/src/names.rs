@@ -46,9 +46,11 @@ names! {
     SUBCLASS = "saranwrap._host"."subclass";
     LOCAL_LOOKUP = "saranwrap._classes"."local_lookup";
     OBJECT_PROXY = "saranwrap._classes"."ObjectProxy";
+    BUFFER_COPY = "saranwrap._classes"."buffer_copy";
     REDUCE = "saranwrap._classes"."reduce";
     SUPER_SET = "saranwrap._classes"."super_set";
     // Values that cross with a tag of their own.
+    IS_KNOWN = "saranwrap._values"."is_known";
     KNOWN_ENCODE = "saranwrap._values"."encode";
     KNOWN_DECODE = "saranwrap._values"."decode";
     ROUTE = "saranwrap._values"."route";

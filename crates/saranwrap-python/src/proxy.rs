@@ -1,15 +1,26 @@
 //! The stand-in: its attribute slots, its life, and the two wrappers that override how an argument crosses.
 //! The other special methods belong to the class of each remote type (`_classes.py`), since a slot here would be a lie there.
 
+use std::cell::RefCell;
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pyo3::exceptions::PyAttributeError;
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple, PyType};
+use saranwrap::link::Side;
 use saranwrap::op::Op;
 
+use crate::buffer;
 use crate::names;
 use crate::session::Session;
+
+thread_local! {
+    /// The AttributeError on its way from `__getattribute__` to `__getattr__`; see there.
+    static MISSING: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
 
 /// The base of every proxy. It has no public attribute of its own: all belong to the object behind it.
 #[pyclass(frozen, subclass, weakref, name = "ProxyBase", module = "saranwrap._native")]
@@ -32,25 +43,20 @@ impl Proxy {
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let proxy = slf.get();
-        let text = name.to_str().unwrap_or_default();
-        match text {
-            "__class__" => return Ok(proxy.answer.bind(py).clone()),
-            // Pickling, here, makes a recipe that lets the child revive its own pickle: see `_classes.reduce`.
-            "__reduce_ex__" | "__copy__" | "__deepcopy__" => {
-                return names::REDUCE.get(py)?.call1((slf, name));
+        Self::attribute(slf, name).inspect_err(|error| {
+            if error.is_instance_of::<PyAttributeError>(slf.py()) {
+                let before = MISSING.replace(Some(error.clone_ref(slf.py())));
+                drop(before);
             }
-            _ => {}
+        })
+    }
+
+    /// PyO3 calls this after an AttributeError, and without it would raise one of its own: the remote one is the right one.
+    fn __getattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        match MISSING.take() {
+            Some(error) => Err(error),
+            None => Self::attribute(slf, name),
         }
-        if proxy.derived {
-            let found = names::LOCAL_LOOKUP.get(py)?.call1((slf, slf.get_type(), name))?;
-            let found = found.cast_into::<PyTuple>()?;
-            if found.len() == 1 {
-                return found.get_item(0);
-            }
-        }
-        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[name.as_any()])
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> PyResult<()> {
@@ -77,6 +83,30 @@ impl Proxy {
     }
 }
 
+/// A proxy of an object that offers a buffer. What it lends is a copy, read-only: writing goes through the proxy's own items.
+#[pyclass(frozen, subclass, extends = Proxy, name = "BufferBase", module = "saranwrap._native")]
+pub(crate) struct BufferProxy {
+    /// Nothing: a class that adds a field is the one that its subclasses take their layout, and `__new__`, from.
+    _layout: u8,
+}
+
+#[pymethods]
+impl BufferProxy {
+    #[new]
+    fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Proxy::new(session, id, answer, derived)).add_subclass(Self { _layout: 0 })
+    }
+
+    /// # Safety
+    /// Called by the interpreter only, as `bf_getbuffer`.
+    #[allow(unsafe_code)]
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let copy = names::BUFFER_COPY.get(slf.py())?.call1((slf,))?;
+        // SAFETY: the interpreter hands `view` to this slot, and releases it through the owner that the copy notes in it.
+        unsafe { buffer::lend(&copy, view, flags) }
+    }
+}
+
 impl Drop for Proxy {
     /// Queue the id; it rides on the next frame. Nothing is sent from a destructor.
     fn drop(&mut self) {
@@ -85,6 +115,29 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
+    fn attribute<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+
+        let proxy = slf.get();
+        let text = name.to_str().unwrap_or_default();
+        match text {
+            "__class__" => return Ok(proxy.answer.bind(py).clone()),
+            // Pickling, here, makes a recipe that lets the child revive its own pickle: see `_classes.reduce`.
+            "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.session.get().side() == Side::Parent => {
+                return names::REDUCE.get(py)?.call1((slf, name));
+            }
+            _ => {}
+        }
+        if proxy.derived {
+            let found = names::LOCAL_LOOKUP.get(py)?.call1((slf, slf.get_type(), name))?;
+            let found = found.cast_into::<PyTuple>()?;
+            if found.len() == 1 {
+                return found.get_item(0);
+            }
+        }
+        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[name.as_any()])
+    }
+
     pub(crate) fn given_again(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
@@ -150,4 +203,10 @@ pub(crate) fn call<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let inner = proxy.get();
     Session::call(inner.session.bind(proxy.py()), inner.id, &args, Some(&kwargs))
+}
+
+/// Whether instances of a class offer a buffer.
+#[pyfunction]
+pub(crate) fn offers_buffer(class: &Bound<'_, PyType>) -> bool {
+    buffer::offers(class)
 }

@@ -22,7 +22,7 @@ use crate::classes::Mirror;
 use crate::convert::{Decoder, Encoder, Mode};
 use crate::exports::Exports;
 use crate::fault::{Fault, Result, exception, named};
-use crate::host::PyHost;
+use crate::host::{PyHost, arguments};
 use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::proxy::Proxy;
@@ -330,7 +330,8 @@ impl Session {
         args: &[&Bound<'py, PyAny>],
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = Request { op, target, argc: args.len() };
-        Self::exchange(slf, &head, |encoder| args.iter().try_for_each(|arg| encoder.value(arg)))
+        let all: Vec<Bound<'py, PyAny>> = args.iter().map(|&arg| arg.clone()).collect();
+        Self::exchange(slf, &head, &arguments(op, &all), |encoder| args.iter().try_for_each(|arg| encoder.value(arg)))
     }
 
     /// Call the object with this id.
@@ -341,7 +342,9 @@ impl Session {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = Request { op: Op::Call, target, argc: 2 };
-        Self::exchange(slf, &head, |encoder| {
+        let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
+        arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
+        Self::exchange(slf, &head, &arguments, |encoder| {
             encoder.value(args.as_any())?;
             encoder.kwargs(kwargs)
         })
@@ -351,6 +354,7 @@ impl Session {
     fn exchange<'py>(
         slf: &Bound<'py, Self>,
         head: &Request,
+        arguments: &[Bound<'py, PyAny>],
         write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
@@ -373,7 +377,11 @@ impl Session {
         }
         let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
         let answer = answer.map_err(|error| session.explain(py, &error))?;
-        let value = Decoder::new(slf, Reader::new(&answer.body), key).whole().map_err(|fault| session.fail(py, fault))?;
+        let decoder = Decoder::new(slf, Reader::new(&answer.body), key).answered(arguments);
+        let value = decoder.whole().map_err(|fault| session.fail(py, fault))?;
+        if session.side == Side::Child {
+            loans::count_result(key, &value);
+        }
         match answer.outcome {
             Outcome::Answered => Ok(value),
             Outcome::Raised => Err(PyErr::from_value(value)),

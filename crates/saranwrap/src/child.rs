@@ -90,6 +90,8 @@ impl Child {
         let failed = |error| Error::os(could_not("start"), error);
         let (ours, theirs) = fd::socketpair().map_err(failed)?;
         let (wake, ended) = (Arc::new(Bell::new().map_err(failed)?), Bell::new().map_err(failed)?);
+        // Before there is a child: one that ends at once must not make this fail, since its last words say why it did.
+        send_stdin(&ours).map_err(failed)?;
         let mut started = start(command, theirs)
             .map_err(|error| Error::refused(could_not("start")).because(error))?;
         let pid = started.id();
@@ -197,17 +199,7 @@ impl Child {
         self.forgotten.store(true, Ordering::Release);
     }
 
-    /// The link, with our standard input under way on it.
     fn link(&self, ours: OwnedFd) -> Result<Arc<Link>> {
-        let null =
-            fd::null_device().map_err(|error| Error::os("could not open /dev/null", error))?;
-        let stdin = std::io::stdin();
-        // A program may have closed its standard input; the child gets an empty one then.
-        let stdin = [stdin.as_fd(), null.as_fd()];
-        stdin
-            .iter()
-            .find_map(|fd| fd::send_fds(&ours, STDIN_MARK, &[*fd]).ok())
-            .ok_or_else(|| Error::died(format!("the child (pid {}) ended at once", self.pid)))?;
         let link = Link::new(Box::new(Stream::new(ours)?), Side::Parent);
         let pidfd = self.shared.pidfd.try_clone();
         link.watch(pidfd.map_err(|error| Error::os("could not watch the child", error))?);
@@ -247,6 +239,15 @@ impl Drop for Child {
             self.shared.dropped.store(true, Ordering::Release);
             self.shared.wake.ring();
         }
+    }
+}
+
+/// Put our standard input on the link, as the first thing that the child will find there.
+fn send_stdin(ours: &OwnedFd) -> std::io::Result<()> {
+    match fd::send_fds(ours, STDIN_MARK, &[std::io::stdin().as_fd()]) {
+        // A program may have closed its standard input; the child gets an empty one then.
+        Err(_) => fd::send_fds(ours, STDIN_MARK, &[fd::null_device()?.as_fd()]),
+        sent => sent,
     }
 }
 

@@ -44,7 +44,7 @@ pub use transport::Transport;
 mod pending;
 
 pub mod link;
-pub use link::{Link, Side, Stats};
+pub use link::{Answer, Link, Side, Stats, Visit};
 
 pub mod child;
 pub use child::{Child, Command, Exit, adopt_link};

@@ -162,3 +162,124 @@ impl<T> Table<T> {
 fn id_of(generation: u32, index: usize) -> u64 {
     u64::from(generation) << 32 | (index as u64 + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Kind;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert,
+        Again(prop::sample::Index),
+        Release(prop::sample::Index, u64),
+        Stale(prop::sample::Index),
+        Drain,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let index = any::<prop::sample::Index>;
+        let step = prop_oneof![
+            4 => Just(Step::Insert),
+            2 => index().prop_map(Step::Again),
+            4 => (index(), 0..4u64).prop_map(|(index, count)| Step::Release(index, count)),
+            1 => index().prop_map(Step::Stale),
+            1 => Just(Step::Drain),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_as_a_map_would(steps in steps()) {
+            let mut table = Table::new();
+            let mut model: HashMap<u64, (u64, u64)> = HashMap::new();
+            let mut given = vec![u64::MAX];
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Step::Insert => {
+                        next += 1;
+                        let announced = table.next_id();
+                        let id = table.insert(next);
+                        prop_assert_eq!(id, announced);
+                        prop_assert!(id != ROOT && id >> 63 == 0);
+                        prop_assert!(!given.contains(&id), "an id came twice");
+                        given.push(id);
+                        model.insert(id, (next, 1));
+                    }
+                    Step::Again(index) => {
+                        let id = *index.get(&given);
+                        prop_assert_eq!(table.again(id), model.contains_key(&id));
+                        model.entry(id).and_modify(|(_, count)| *count += 1);
+                    }
+                    Step::Release(index, count) => {
+                        let id = *index.get(&given);
+                        let released = table.release(id, count);
+                        match model.get_mut(&id) {
+                            Some((_, left)) if *left > count => {
+                                *left -= count;
+                                prop_assert_eq!(released.unwrap(), None);
+                            }
+                            Some((value, left)) if *left == count => {
+                                prop_assert_eq!(released.unwrap(), Some(*value));
+                                model.remove(&id);
+                            }
+                            _ => prop_assert_eq!(released.unwrap_err().kind(), Kind::Garbled),
+                        }
+                    }
+                    Step::Stale(index) => {
+                        let id = *index.get(&given);
+                        prop_assert_eq!(table.find(id), model.get(&id).map(|(value, _)| value));
+                    }
+                    Step::Drain => {
+                        let mut drained = table.drain();
+                        drained.sort_unstable();
+                        let mut all: Vec<_> = model.drain().map(|(_, (value, _))| value).collect();
+                        all.sort_unstable();
+                        prop_assert_eq!(drained, all);
+                    }
+                }
+                prop_assert_eq!(table.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_is_not_counted() {
+        let mut table = Table::new();
+        assert!(!table.again(ROOT));
+        assert_eq!(table.find(ROOT), None);
+        assert_eq!(table.set_root("a"), None);
+        assert_eq!(table.set_root("b"), Some("a"));
+        assert!(table.again(ROOT));
+        assert_eq!(table.release(ROOT, 5).unwrap(), None);
+        assert_eq!(table.find(ROOT), Some(&"b"));
+        assert!(table.is_empty());
+        assert_eq!(table.drain(), ["b"]);
+    }
+
+    #[test]
+    fn a_slot_used_again_has_another_id() {
+        let mut table = Table::new();
+        let first = table.insert('a');
+        assert_eq!(first, 1);
+        table.release(first, 1).unwrap();
+        assert_eq!(table.insert('b'), 1 << 32 | 1);
+        assert_eq!(table.find(first), None);
+    }
+
+    #[test]
+    fn a_slot_is_retired_when_its_generations_are_used_up() {
+        let mut table = Table::new();
+        let id = table.insert('a');
+        table.slots[0].generation = LAST_GENERATION;
+        assert_eq!(table.find(id), None);
+        table.release(id_of(LAST_GENERATION, 0), 1).unwrap();
+        assert_eq!(table.insert('b'), 2);
+    }
+}

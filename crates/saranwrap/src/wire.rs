@@ -54,9 +54,9 @@ pub mod tag {
     pub const TRACEBACK: u64 = 21266;
     /// `bytes`: a pickle; from the parent to the child only, unless the user trusts the child.
     pub const PICKLE: u64 = 21267;
-    /// `null`: no value at all (an argument that was not given).
-    pub const MISSING: u64 = 21268;
-    /// Reserved.
+    /// `place`: in an answer, the immutable argument of the call that stood at this place; it keeps its identity.
+    pub const ARGUMENT: u64 = 21268;
+    /// `place`: in a change, the item that stood at this place before.
     pub const MARKED: u64 = 21269;
 
     /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
@@ -81,7 +81,7 @@ pub mod tag {
         (EXCEPTION, "EXCEPTION"),
         (TRACEBACK, "TRACEBACK"),
         (PICKLE, "PICKLE"),
-        (MISSING, "MISSING"),
+        (ARGUMENT, "ARGUMENT"),
         (MARKED, "MARKED"),
     ];
 }
@@ -490,4 +490,245 @@ impl<'a> Reader<'a> {
 /// The number in at most eight bytes.
 fn big_endian(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Kind;
+
+    /// A tree as a test thinks of it; the crate itself has none.
+    #[derive(Debug, Clone, PartialEq)]
+    enum Tree {
+        Null,
+        Bool(bool),
+        Int(i128),
+        Float(u64),
+        Bytes(Vec<u8>),
+        Text(String),
+        Array(Vec<Tree>),
+        Map(Vec<(Tree, Tree)>),
+        Tag(u64, Box<Tree>),
+    }
+
+    impl Tree {
+        fn write(&self, out: &mut Writer) {
+            match self {
+                Tree::Null => out.null(),
+                Tree::Bool(value) => out.bool(*value),
+                Tree::Int(value) if *value < 0 => out.bigint(true, &(-1 - value).to_be_bytes()),
+                Tree::Int(value) => out.bigint(false, &value.to_be_bytes()),
+                Tree::Float(bits) => out.f64(f64::from_bits(*bits)),
+                Tree::Bytes(value) => out.bytes(value),
+                Tree::Text(value) => out.text(value),
+                Tree::Array(items) => {
+                    out.array(items.len());
+                    items.iter().for_each(|item| item.write(out));
+                }
+                Tree::Map(entries) => {
+                    out.map(entries.len());
+                    entries.iter().for_each(|(key, value)| {
+                        key.write(out);
+                        value.write(out);
+                    });
+                }
+                Tree::Tag(tag, inner) => {
+                    out.tag(*tag);
+                    inner.write(out);
+                }
+            }
+        }
+
+        fn read(reader: &mut Reader<'_>) -> Result<Self> {
+            Ok(match reader.next()? {
+                Item::Null => Tree::Null,
+                Item::Bool(value) => Tree::Bool(value),
+                Item::Uint(value) => Tree::Int(i128::from(value)),
+                Item::Nint(value) => Tree::Int(-1 - i128::from(value)),
+                Item::Float(value) => Tree::Float(value.to_bits()),
+                Item::Bytes(value) => Tree::Bytes(value.to_vec()),
+                Item::Text(value) => Tree::Text(value.to_owned()),
+                Item::Array(len) => {
+                    Tree::Array((0..len).map(|_| Self::read(reader)).collect::<Result<_>>()?)
+                }
+                Item::Map(len) => Tree::Map(
+                    (0..len)
+                        .map(|_| Ok((Self::read(reader)?, Self::read(reader)?)))
+                        .collect::<Result<_>>()?,
+                ),
+                Item::Tag(tag::POS_BIGNUM) => Tree::Int(bignum(reader)?),
+                Item::Tag(tag::NEG_BIGNUM) => Tree::Int(-1 - bignum(reader)?),
+                Item::Tag(tag) => Tree::Tag(tag, Box::new(Self::read(reader)?)),
+            })
+        }
+    }
+
+    fn bignum(reader: &mut Reader<'_>) -> Result<i128> {
+        let bytes = reader.bytes("bignum")?;
+        Ok(bytes.iter().fold(0, |value, &byte| value << 8 | i128::from(byte)))
+    }
+
+    fn trees() -> impl Strategy<Value = Tree> {
+        let leaf = prop_oneof![
+            Just(Tree::Null),
+            any::<bool>().prop_map(Tree::Bool),
+            any::<i128>().prop_map(Tree::Int),
+            any::<i64>().prop_map(|value| Tree::Int(i128::from(value))),
+            (-300..300i128).prop_map(Tree::Int),
+            any::<u64>().prop_map(Tree::Float),
+            any::<Vec<u8>>().prop_map(Tree::Bytes),
+            any::<String>().prop_map(Tree::Text),
+        ];
+        leaf.prop_recursive(5, 60, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..30).prop_map(Tree::Array),
+                prop::collection::vec((inner.clone(), inner.clone()), 0..8).prop_map(Tree::Map),
+                (4..u64::MAX, inner).prop_map(|(tag, inner)| Tree::Tag(tag, Box::new(inner))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn trees_come_back(tree in trees()) {
+            let mut out = Writer::new();
+            tree.write(&mut out);
+            let mut reader = Reader::new(out.as_slice());
+            let mut skipping = reader.clone();
+            prop_assert_eq!(Tree::read(&mut reader).unwrap(), tree);
+            prop_assert!(reader.at_end());
+            skipping.skip().unwrap();
+            skipping.finish("a tree").unwrap();
+        }
+
+        #[test]
+        fn every_cut_is_noticed(tree in trees(), cut in any::<prop::sample::Index>()) {
+            let mut out = Writer::new();
+            tree.write(&mut out);
+            let cut = cut.index(out.len());
+            let mut reader = Reader::new(&out.as_slice()[..cut]);
+            prop_assert!(reader.skip().is_err());
+        }
+
+        #[test]
+        fn rubbish_never_panics(bytes in any::<Vec<u8>>()) {
+            let mut reader = Reader::new(&bytes);
+            while !reader.at_end() {
+                let before = reader.position();
+                match reader.next() {
+                    Ok(_) => prop_assert!(reader.position() > before),
+                    Err(error) => {
+                        prop_assert_eq!(error.kind(), Kind::Garbled);
+                        prop_assert_eq!(reader.position(), before);
+                        break;
+                    }
+                }
+            }
+            let _ = Reader::new(&bytes).skip();
+        }
+    }
+
+    fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut out = Writer::new();
+        write(&mut out);
+        out.into_vec()
+    }
+
+    /// Examples of RFC 8949, appendix A.
+    #[test]
+    fn the_examples_of_the_standard() {
+        assert_eq!(written(|out| out.u64(23)), [0x17]);
+        assert_eq!(written(|out| out.u64(24)), [0x18, 0x18]);
+        assert_eq!(written(|out| out.u64(1000)), [0x19, 0x03, 0xe8]);
+        assert_eq!(written(|out| out.u64(1_000_000)), [0x1a, 0x00, 0x0f, 0x42, 0x40]);
+        assert_eq!(written(|out| out.i64(-1000)), [0x39, 0x03, 0xe7]);
+        assert_eq!(
+            written(|out| out.u64(u64::MAX)),
+            [0x1b, 255, 255, 255, 255, 255, 255, 255, 255]
+        );
+        let bignum = [0xc2, 0x49, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(written(|out| out.bigint(false, &bignum[2..])), bignum);
+        assert_eq!(written(|out| out.bigint(true, &bignum[2..]))[0], 0xc3);
+        assert_eq!(
+            written(|out| out.f64(1.1)),
+            [0xfb, 0x3f, 0xf1, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a]
+        );
+        assert_eq!(written(|out| out.text("\u{6c34}")), [0x63, 0xe6, 0xb0, 0xb4]);
+        assert_eq!(written(|out| out.bytes(&[1, 2])), [0x42, 1, 2]);
+        assert_eq!(written(|out| out.map(0)), [0xa0]);
+        assert_eq!(written(|out| out.tag(1)), [0xc1]);
+    }
+
+    #[test]
+    fn integers_of_every_width_come_back() {
+        for value in
+            [i64::MIN, i64::MIN + 1, -257, -256, -25, -24, -1, 0, 23, 24, 255, 256, i64::MAX]
+        {
+            let bytes = written(|out| out.i64(value));
+            let item = Reader::new(&bytes).next().unwrap();
+            let back = match item {
+                Item::Uint(n) => i128::from(n),
+                Item::Nint(n) => -1 - i128::from(n),
+                other => panic!("{other}"),
+            };
+            assert_eq!(back, i128::from(value));
+        }
+    }
+
+    #[test]
+    fn what_is_not_spoken_is_refused() {
+        // Half and single floats, undefined, indefinite lengths, a simple value, a break, reserved lengths.
+        for bytes in [
+            &[0xf9, 0, 0][..],
+            &[0xfa, 0, 0, 0, 0],
+            &[0xf7],
+            &[0x5f, 0xff],
+            &[0x9f, 0xff],
+            &[0xbf, 0xff],
+            &[0xf8, 0x20],
+            &[0xff],
+            &[0x1c],
+            &[0x7f],
+            &[0x62, 0xff, 0xff],
+        ] {
+            assert_eq!(Reader::new(bytes).next().unwrap_err().kind(), Kind::Garbled, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_beyond_the_bytes_is_refused() {
+        assert!(Reader::new(&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255, 0]).next().is_err());
+        assert!(Reader::new(&[0x5b, 255, 255, 255, 255, 255, 255, 255, 255, 0]).next().is_err());
+        assert!(Reader::new(&[0x83, 0, 0]).next().is_err());
+        assert!(Reader::new(&[0xa1, 0]).next().is_err());
+        assert_eq!(Reader::new(&[0xa1, 0, 0]).next().unwrap(), Item::Map(1));
+    }
+
+    #[test]
+    fn skipping_does_not_recurse() {
+        let deep = [vec![0x81; 5_000_000], vec![0xf6]].concat();
+        let mut reader = Reader::new(&deep);
+        reader.skip().unwrap();
+        assert!(reader.at_end());
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let error = Reader::new(&[0x61, b'x']).u64("target").unwrap_err();
+        assert_eq!(
+            error.what(),
+            "`target` before byte 2 should be a non-negative integer, but is a text of 1 bytes"
+        );
+        assert!(Reader::new(&[]).text("name").unwrap_err().what().starts_with("`name`: at byte 0"));
+        assert!(Reader::new(&[0xc1]).expect_tag(tag::LIST, "x").is_err());
+    }
+
+    #[test]
+    fn private_tags_are_consecutive() {
+        for (index, (tag, name)) in tag::NAMES.iter().enumerate() {
+            assert_eq!(*tag, 0x5300 + index as u64, "{name}");
+        }
+    }
 }

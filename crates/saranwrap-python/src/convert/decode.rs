@@ -1,5 +1,7 @@
 //! Wire -> Python object. The bytes come from a process that may be hostile: every claim is checked here.
 
+use std::collections::HashMap;
+
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -10,6 +12,7 @@ use saranwrap::error::Error;
 use saranwrap::link::Side;
 use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
 
+use super::WITHIN_MESSAGE;
 use crate::classes;
 use crate::fault::{Fault, Result};
 use crate::loans::{self, Key};
@@ -21,11 +24,21 @@ pub(crate) struct Decoder<'a, 'py> {
     reader: Reader<'a>,
     key: Key,
     depth: usize,
+    /// The arguments of the call that this answers.
+    arguments: &'a [Bound<'py, PyAny>],
+    /// Containers that were given away in this message.
+    given_away: HashMap<u64, Bound<'py, PyAny>>,
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>, reader: Reader<'a>, key: Key) -> Self {
-        Self { session, reader, key, depth: 0 }
+        Self { session, reader, key, depth: 0, arguments: &[], given_away: HashMap::new() }
+    }
+
+    /// A decoder for the answer to a call with these arguments.
+    pub(crate) fn answered(mut self, arguments: &'a [Bound<'py, PyAny>]) -> Self {
+        self.arguments = arguments;
+        self
     }
 
     fn py(&self) -> Python<'py> {
@@ -95,6 +108,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::EXCEPTION => self.exception(),
             tag::TRACEBACK => self.traceback(),
             tag::PICKLE => self.pickle(),
+            tag::ARGUMENT => self.argument(),
             unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
         }
     }
@@ -124,7 +138,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::SET => PySet::empty(py)?.into_any(),
             _ => PyByteArray::new(py, self.reader.bytes("bytearray")?).into_any(),
         };
-        loans::borrow(self.key, number, &object);
+        if number >= WITHIN_MESSAGE {
+            self.given_away.insert(number, object.clone());
+        } else {
+            loans::borrow(self.key, number, &object);
+        }
         match kind {
             tag::LIST => {
                 let list = object.cast::<PyList>()?;
@@ -160,8 +178,17 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     fn same(&mut self) -> Result<Bound<'py, PyAny>> {
         let number = self.reader.u64("loan number")?;
-        loans::twin(self.key, number, self.py())
+        self.given_away
+            .get(&number)
+            .cloned()
+            .or_else(|| loans::twin(self.key, number, self.py()))
             .ok_or_else(|| Error::garbled(format!("loan {number} was never made")).into())
+    }
+
+    fn argument(&mut self) -> Result<Bound<'py, PyAny>> {
+        let place = self.reader.u64("place")?;
+        let argument = usize::try_from(place).ok().and_then(|place| self.arguments.get(place));
+        argument.cloned().ok_or_else(|| Error::garbled(format!("the call had no argument {place}")).into())
     }
 
     fn theirs(&mut self) -> Result<Bound<'py, PyAny>> {
@@ -230,8 +257,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
         if count < 2 {
             return Err(Error::garbled("an exception has no parts").into());
         }
-        let id = self.reader.u64("id")?;
-        let handle = classes::handle(self.session, id)?;
+        let handle = match self.reader.u64("id")? {
+            0 => self.py().None().into_bound(self.py()),
+            id => classes::handle(self.session, id)?,
+        };
         let mut parts = vec![self.session.clone().into_any(), handle];
         parts.extend(self.values(count - 1)?);
         Ok(names::EXCEPTION_BUILD.get(self.py())?.call1(PyTuple::new(self.py(), parts)?)?)

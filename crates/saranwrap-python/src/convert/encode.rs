@@ -1,6 +1,8 @@
 //! Python object -> wire. Decides what crosses by value, what on loan, and what by reference.
 
-use pyo3::exceptions::{PyBaseException, PyRecursionError};
+use std::collections::HashMap;
+
+use pyo3::exceptions::{PyBaseException, PyRecursionError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented,
@@ -9,8 +11,9 @@ use pyo3::types::{
 use saranwrap::link::Side;
 use saranwrap::wire::{MAX_DEPTH, Writer, tag};
 
+use super::WITHIN_MESSAGE;
 use crate::fault::{Result, named};
-use crate::loans::{self, Change, Content, Key};
+use crate::loans::{self, Change, Content, Key, Turn};
 use crate::names;
 use crate::proxy::{Proxy, Ref, Val};
 use crate::session::Session;
@@ -22,11 +25,12 @@ pub(crate) enum Mode {
     Normal,
     /// Everything by value, for `local(p)`: containers are copied to any depth.
     Copy { trusted: bool },
+    /// The outermost container by value, its items as ever: a shallow copy.
+    Shallow,
 }
 
 /// How an object that is no plain value crosses; `_values.route` answers it once per type.
 mod route {
-    pub(super) const REFERENCE: u8 = 0;
     pub(super) const KNOWN: u8 = 1;
     pub(super) const NAMED: u8 = 2;
     pub(super) const PICKLE: u8 = 3;
@@ -42,11 +46,35 @@ pub(crate) struct Encoder<'a, 'py> {
     given: Vec<u64>,
     /// Exceptions on the way down, so that a cycle of causes ends.
     raising: Vec<usize>,
+    /// The arguments of the call that this answers: an immutable one that comes back is named, which keeps its identity.
+    arguments: &'a [Bound<'py, PyAny>],
+    /// Containers that are given away in this message, by address; None where containers are lent.
+    given_away: Option<HashMap<usize, u64>>,
+    /// Whether the call ends with this message.
+    last: bool,
 }
 
 impl<'a, 'py> Encoder<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>, out: &'a mut Writer, key: Key, mode: Mode) -> Self {
-        Self { session, out, key, mode, depth: 0, given: Vec::new(), raising: Vec::new() }
+        Self {
+            session,
+            out,
+            key,
+            mode,
+            depth: 0,
+            given: Vec::new(),
+            raising: Vec::new(),
+            arguments: &[],
+            given_away: (mode != Mode::Normal).then(HashMap::new),
+            last: false,
+        }
+    }
+
+    /// An encoder for the answer to a call with these arguments.
+    pub(crate) fn answering(mut self, arguments: &'a [Bound<'py, PyAny>], turn: Turn) -> Self {
+        self.arguments = arguments;
+        self.last = turn == Turn::Last;
+        self
     }
 
     /// The message will not be sent: nothing was given out after all.
@@ -100,6 +128,13 @@ impl<'a, 'py> Encoder<'a, 'py> {
     }
 
     fn dispatch(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        if let Some(place) = self.arguments.iter().position(|argument| argument.is(object)) {
+            if is_immutable(object) {
+                self.out.tag(tag::ARGUMENT);
+                self.out.u64(place as u64);
+                return Ok(());
+            }
+        }
         if object.is_none() {
             self.out.null();
         } else if let Ok(value) = object.cast_exact::<PyBool>() {
@@ -127,7 +162,11 @@ impl<'a, 'py> Encoder<'a, 'py> {
         if let Ok(proxy) = object.cast::<Proxy>() {
             return self.proxy(object, proxy);
         }
-        if let Some(number) = loans::number_of(self.key, object) {
+        if let Some(number) = self.number_of(object) {
+            if self.last && self.session.get().side() == Side::Child && loans::is_kept(self.key, number, object.py()) {
+                // The child has put the copy away: it is an object of the child's now, and the caller's own is its former self.
+                return self.reference(object);
+            }
             self.out.tag(tag::SAME);
             self.out.u64(number);
             return Ok(());
@@ -149,7 +188,16 @@ impl<'a, 'py> Encoder<'a, 'py> {
 
     /// Whether mutable built-ins leave by value: as arguments into the child, or when the other side asked for a copy.
     fn lends(&self) -> bool {
-        matches!(self.mode, Mode::Copy { .. }) || self.session.get().side() == Side::Parent
+        match self.mode {
+            Mode::Normal => self.session.get().side() == Side::Parent,
+            Mode::Copy { .. } => true,
+            Mode::Shallow => self.depth == 1,
+        }
+    }
+
+    fn number_of(&self, object: &Bound<'py, PyAny>) -> Option<u64> {
+        let given_away = self.given_away.as_ref().and_then(|given| given.get(&(object.as_ptr() as usize)).copied());
+        given_away.or_else(|| loans::number_of(self.key, object))
     }
 
     fn int(&mut self, value: &Bound<'py, PyInt>) -> Result<()> {
@@ -252,8 +300,18 @@ impl<'a, 'py> Encoder<'a, 'py> {
     }
 
     fn lend(&mut self, object: &Bound<'py, PyAny>, kind: u64) {
-        let number = loans::lend(self.key, object);
-        loans::settle(self.key, number, object.py());
+        let number = match &mut self.given_away {
+            Some(given) => {
+                let number = WITHIN_MESSAGE + given.len() as u64;
+                given.insert(object.as_ptr() as usize, number);
+                number
+            }
+            None => {
+                let number = loans::lend(self.key, object);
+                loans::settle(self.key, number, object.py());
+                number
+            }
+        };
         self.out.tag(kind);
         self.out.array(2);
         self.out.u64(number);
@@ -314,7 +372,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             route::NAMED if self.named(object)? => Ok(()),
             route::PICKLE if self.session.get().side() == Side::Parent => self.pickled(object, false),
             _ => match self.mode {
-                Mode::Normal => self.reference(object),
+                Mode::Normal | Mode::Shallow => self.reference(object),
                 Mode::Copy { trusted } => self.copied(object, trusted),
             },
         }
@@ -381,11 +439,6 @@ impl<'a, 'py> Encoder<'a, 'py> {
     pub(crate) fn exception(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
         let py = object.py();
         let parts = names::EXCEPTION_PARTS.get(py)?.call1((self.session, object))?;
-        if let Ok(home) = parts.cast::<Proxy>() {
-            self.out.tag(tag::THEIRS);
-            self.out.u64(home.get().id);
-            return Ok(());
-        }
         let address = object.as_ptr() as usize;
         if self.raising.contains(&address) {
             self.out.null();
@@ -393,11 +446,16 @@ impl<'a, 'py> Encoder<'a, 'py> {
         }
         self.raising.push(address);
         let parts = parts.cast_into::<PyTuple>()?;
-        let id = self.session.get().exports().give(object);
-        self.given.push(id);
         self.out.tag(tag::EXCEPTION);
         self.out.array(parts.len() + 1);
-        self.out.u64(id);
+        // One that goes home has its id among the parts; the end of an iteration needs none.
+        if parts.get_item(0)?.is_instance_of::<Proxy>() || object.is_exact_instance_of::<PyStopIteration>() {
+            self.out.u64(0);
+        } else {
+            let id = self.session.get().exports().give(object);
+            self.given.push(id);
+            self.out.u64(id);
+        }
         let result = parts.iter().try_for_each(|part| self.value(&part));
         self.raising.pop();
         result
@@ -450,4 +508,23 @@ impl<'a, 'py> Encoder<'a, 'py> {
             None => self.value(item),
         }
     }
+}
+
+/// A value that nobody can tell from its copy, but by its identity.
+fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<PyString>()
+        || object.is_exact_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyTuple>()
+        || object.is_exact_instance_of::<PyBytes>()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyFrozenSet>()
+        || object.is_exact_instance_of::<PyComplex>()
+        || object.is_exact_instance_of::<PySlice>()
+        || object.is_exact_instance_of::<PyRange>()
+        || is_known(object)
+}
+
+fn is_known(object: &Bound<'_, PyAny>) -> bool {
+    let kind = names::IS_KNOWN.get(object.py()).and_then(|is_known| is_known.call1((object.get_type(),)));
+    kind.is_ok_and(|known| known.is_truthy().unwrap_or_default())
 }

@@ -3,5 +3,8 @@
 mod decode;
 mod encode;
 
+/// Loan numbers from here on mean something within one message only: a container given away, not lent.
+const WITHIN_MESSAGE: u64 = 1 << 62;
+
 pub(crate) use decode::Decoder;
 pub(crate) use encode::{Encoder, Mode};

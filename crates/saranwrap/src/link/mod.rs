@@ -13,11 +13,13 @@
 //! There are two locks.  `state` guards what has come in and who waits for it, `send` guards what goes out.  No thread ever
 //! holds both, and neither is held while anything waits.
 
+mod side;
 mod chain;
 mod crew;
-mod inbox;
 mod outbox;
+mod inbox;
 mod wait;
+mod serve;
 
 use std::borrow::Cow;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -32,53 +34,11 @@ use crate::sys::fd::Bell;
 use crate::transport::Transport;
 use crate::wire::Writer;
 use crew::Crew;
-use inbox::{Inbox, Settlement};
+use inbox::Inbox;
 use outbox::Outbox;
+pub use serve::Visit;
+pub use side::Side;
 use wait::{Turn, Want};
-
-/// How many bytes of answers a child may leave unread while it goes on asking.
-const MAX_BACKLOG: usize = 2 * MAX_BODY as usize;
-
-/// Which end of the link this is.  The numbers that the two ends give to calls and chains never collide: the child's have the
-/// top bit set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The process that wrapped.
-    Parent,
-    /// The process that holds the object.
-    Child,
-}
-
-impl Side {
-    const CHILD_BIT: u64 = 1 << 63;
-
-    fn other(self) -> Self {
-        match self {
-            Side::Parent => Side::Child,
-            Side::Child => Side::Parent,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Side::Parent => "parent",
-            Side::Child => "child",
-        }
-    }
-
-    /// The `count`th number of this side.
-    fn number(self, count: u64) -> u64 {
-        match self {
-            Side::Parent => count,
-            Side::Child => count | Self::CHILD_BIT,
-        }
-    }
-
-    /// Whether this side gives such a number.
-    fn numbers(self, number: u64) -> bool {
-        (number & Self::CHILD_BIT != 0) == (self == Side::Child)
-    }
-}
 
 /// What has gone over a link so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,10 +174,7 @@ impl Link {
     ) -> Result<Answer<'_>> {
         let bell = self.begin(host, body)?;
         chain::check_depth()?;
-        let _visit = match self.chain() {
-            Some(_) => None,
-            None => Some(self.visit(self.new_chain(), None, &bell)?),
-        };
+        let _visit = self.enter()?;
         let chain = self.chain().unwrap_or_default();
         let id = self.post_call(host, chain, body, Some(&bell))?;
         loop {
@@ -257,35 +214,6 @@ impl Link {
         if self.usable().is_ok() && self.state().inbox.abandon(id) {
             // If it does not go now it goes before the next frame; a failure shows there, too.
             let _ = self.post(self.header(message::Kind::Cancel, id, 0, &[]), Cow::Borrowed(&[]));
-        }
-    }
-
-    /// Serve what has come in and may be served by this thread, without waiting for more.
-    pub fn serve_ready(&self, host: &dyn Host) -> Result<()> {
-        let bell = self.begin(host, &[])?;
-        loop {
-            let turn = self.state().turn_for(self.side, Want::Call, &bell);
-            match turn {
-                None => return Ok(()),
-                Some(Turn::Failed(error)) => return Err(error),
-                Some(turn) => self.attend(host, turn, &bell)?,
-            }
-        }
-    }
-
-    /// Serve until the other side says Bye or the link ends: the main loop of a child.
-    pub fn serve(&self, host: &dyn Host) -> Result<()> {
-        let bell = self.begin(host, &[])?;
-        self.state().crew.set_server(Some(Arc::clone(&bell)));
-        let served = self.serve_until_the_end(host, &bell);
-        if self.at_home().is_err() {
-            return served;
-        }
-        let mut state = self.state();
-        state.crew.set_server(None);
-        match served {
-            Err(error) if error.kind() == Kind::Closed || state.inbox.farewell() => Ok(()),
-            served => served,
         }
     }
 
@@ -341,10 +269,15 @@ impl Link {
         chain::current(self.number)
     }
 
-    /// Whether nobody waits any more for the call that this thread serves: it was cancelled, or the link has ended.
-    pub fn cancelled(&self) -> bool {
-        let Some(id) = chain::serving(self.number) else { return false };
-        self.pump().is_err() || self.state().inbox.is_cancelled(id)
+    /// Be in a chain, a new one if the current thread is in none: what is asked while the guard lives belongs to it.
+    ///
+    /// A face that keeps something for the length of a chain needs to know it before it writes the call.
+    pub fn enter(&self) -> Result<Option<Visit<'_>>> {
+        self.usable()?;
+        match self.chain() {
+            Some(_) => Ok(None),
+            None => self.visit(self.new_chain(), None, &chain::bell()?).map(Some),
+        }
     }
 
     /// The descriptor that is readable when [`pump`](Self::pump) has something to do.
@@ -397,81 +330,6 @@ impl Link {
             _ => Outcome::Answered,
         };
         Answer { outcome, body: frame.body, link: self, order }
-    }
-
-    fn serve_until_the_end(&self, host: &dyn Host, bell: &Arc<Bell>) -> Result<()> {
-        loop {
-            match self.turn(host, Want::Call, bell, None) {
-                Turn::Failed(error) => return Err(error),
-                Turn::Interrupted => host.interrupted()?,
-                turn => self.attend(host, turn, bell)?,
-            }
-        }
-    }
-
-    /// Do what a turn asks for, other than ending the wait.
-    fn attend(&self, host: &dyn Host, turn: Turn, bell: &Arc<Bell>) -> Result<()> {
-        match turn {
-            Turn::Settle(settlement) => self.hand_over(host, settlement),
-            Turn::Serve(frame) => self.serve_one(host, &frame, bell),
-            _ => Ok(()),
-        }
-    }
-
-    fn settle(&self, host: &dyn Host) -> Result<()> {
-        let settlement = self.state().inbox.settlement();
-        settlement.map_or(Ok(()), |settlement| self.hand_over(host, settlement))
-    }
-
-    fn hand_over(&self, host: &dyn Host, settlement: Settlement) -> Result<()> {
-        // Late answers first: they came before the releases, and may name what those give back.
-        settlement.late.iter().for_each(|body| host.discard(body));
-        if settlement.releases.is_empty() {
-            return Ok(());
-        }
-        host.release(&settlement.releases).map_err(|error| self.fail(error))
-    }
-
-    fn serve_one(&self, host: &dyn Host, frame: &message::Frame, bell: &Arc<Bell>) -> Result<()> {
-        let Header { id, chain, .. } = frame.header;
-        let mut visit = self.visit(chain, Some(id), bell)?;
-        let mut out = Writer::new();
-        let applied = host.apply(&frame.body, &mut out);
-        visit.returned = true;
-        drop(visit);
-        // The code behind the call may have forked, and this may be the new process.
-        self.usable()?;
-        let outcome = applied.map_err(|error| self.fail(error))?;
-        self.state().inbox.served(id);
-        self.served.fetch_add(1, Ordering::Relaxed);
-        self.post_answer(host, frame.header, outcome, out.into_vec())?;
-        host.sent();
-        Ok(())
-    }
-
-    fn post_answer(
-        &self,
-        host: &dyn Host,
-        asked: Header,
-        outcome: Outcome,
-        mut body: Vec<u8>,
-    ) -> Result<()> {
-        if body.len() > MAX_BODY as usize {
-            return Err(
-                self.fail(Error::refused(format!("an answer of {} bytes is too long", body.len())))
-            );
-        }
-        if self.side == Side::Parent && self.backlog.load(Ordering::Acquire) > MAX_BACKLOG {
-            return Err(self.fail(Error::garbled("the child asks, and does not read the answers")));
-        }
-        let kind = match outcome {
-            Outcome::Answered => message::Kind::Reply,
-            Outcome::Raised => message::Kind::Raised,
-        };
-        let head = self.header(kind, asked.id, asked.chain, &body);
-        // Behind the answer, never ahead of it: it may name objects whose last proxy here has gone by now.
-        body.extend_from_slice(&release_frame(&host.queued_releases()));
-        self.post(head, Cow::Owned(body))
     }
 
     fn header(&self, kind: message::Kind, id: u64, chain: u64, body: &[u8]) -> Vec<u8> {
@@ -560,23 +418,6 @@ impl Link {
         self.side.number(self.chains.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Be in a chain, a new one if the current thread is in none: what is asked while the guard lives belongs to it.
-    ///
-    /// A face that keeps something for the length of a chain needs to know it before it writes the call.
-    pub fn enter(&self) -> Result<Option<Visit<'_>>> {
-        self.usable()?;
-        match self.chain() {
-            Some(_) => Ok(None),
-            None => self.visit(self.new_chain(), None, &chain::bell()?).map(Some),
-        }
-    }
-
-    fn visit(&self, chain: u64, serving: Option<u64>, bell: &Arc<Bell>) -> Result<Visit<'_>> {
-        chain::push(chain::Entry { link: self.number, chain, serving })?;
-        let owned = self.state().crew.own(chain, bell);
-        Ok(Visit { link: self, chain, bell: Arc::clone(bell), owned, returned: serving.is_none() })
-    }
-
     // A panic while a lock is held would be a fault of this crate's own; what the lock guards is still whole, since no
     // change under it is made in two steps that could be torn apart.
     fn state(&self) -> MutexGuard<'_, State> {
@@ -607,37 +448,6 @@ impl std::fmt::Debug for Link {
 enum Parting {
     Bye,
     Silent,
-}
-
-/// A thread's stay in a chain.
-pub struct Visit<'a> {
-    link: &'a Link,
-    chain: u64,
-    bell: Arc<Bell>,
-    /// Whether the thread was not in the chain before.
-    owned: bool,
-    /// Whether the host has come back; if it has not, it has panicked, and the other side would wait for ever.
-    returned: bool,
-}
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        chain::pop();
-        if self.link.forgotten.load(Ordering::Acquire) {
-            return;
-        }
-        if !self.returned {
-            self.link.break_with(Error::refused("the host panicked while it served a call"));
-        }
-        if self.owned {
-            let mut state = self.link.state();
-            state.crew.disown(self.chain, &self.bell);
-            // A call that came too late for this thread is for another one now.
-            if state.inbox.chains().any(|chain| chain == self.chain) {
-                state.crew.ring_for(self.link.side, self.chain, &self.bell);
-            }
-        }
-    }
 }
 
 /// A whole Release frame, or nothing.

@@ -208,3 +208,114 @@ impl Inbound {
         Err(Error::garbled("the other side ended inside a frame"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::error::Kind;
+    use crate::message;
+
+    fn frame(len: usize) -> Frame {
+        let header = Header { kind: message::Kind::Call, id: 7, chain: 8, len: len as u32 };
+        Frame { header, body: (0..len).map(|index| index as u8).collect() }
+    }
+
+    fn encoded(frames: &[Frame]) -> Vec<u8> {
+        let parts = frames.iter().map(|frame| [&frame.header.encode()[..], &frame.body].concat());
+        parts.collect::<Vec<_>>().concat()
+    }
+
+    fn receive_all(stream: &Stream) -> (Vec<Frame>, Result<Received>) {
+        let mut frames = Vec::new();
+        loop {
+            match stream.receive(&mut frames) {
+                Ok(Received::More) => {}
+                other => return (frames, other),
+            }
+        }
+    }
+
+    fn half() -> (Stream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Stream::new(ours.into()).unwrap(), theirs)
+    }
+
+    #[test]
+    fn frames_come_whole_however_they_were_cut() {
+        let sent = [frame(0), frame(1), frame(100), frame(CHUNK), frame(3), frame(CHUNK / 2 + 1)];
+        let bytes = encoded(&sent);
+        for cut in [1, 7, 24, 25, 1000, 40_000, 70_000] {
+            let (stream, mut peer) = half();
+            let mut received = Vec::new();
+            for piece in bytes.chunks(cut) {
+                peer.write_all(piece).unwrap();
+                let (frames, state) = receive_all(&stream);
+                assert_eq!(state.unwrap(), Received::Empty);
+                received.extend(frames);
+            }
+            assert_eq!(received, sent);
+            drop(peer);
+            assert_eq!(receive_all(&stream).1.unwrap(), Received::Ended);
+        }
+    }
+
+    #[test]
+    fn an_end_inside_a_frame_is_a_fault() {
+        let bytes = encoded(&[frame(3), frame(50_000)]);
+        for cut in [1, 23, 24, 26, 28, 60, 49_000] {
+            let (stream, mut peer) = half();
+            peer.write_all(&bytes[..cut]).unwrap();
+            drop(peer);
+            // The first look finds bytes, the second their end.
+            receive_all(&stream).1.unwrap();
+            let (_, state) = receive_all(&stream);
+            assert_eq!(state.unwrap_err().kind(), Kind::Garbled, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn frames_before_a_fault_are_delivered() {
+        let (stream, mut peer) = half();
+        peer.write_all(&encoded(&[frame(3), frame(9)])).unwrap();
+        peer.write_all(&[0xff; HEADER_LEN]).unwrap();
+        let (frames, state) = receive_all(&stream);
+        assert_eq!(frames, [frame(3), frame(9)]);
+        assert_eq!(state.unwrap_err().kind(), Kind::Garbled);
+    }
+
+    #[test]
+    fn a_full_pipe_takes_no_more_until_it_is_read() {
+        let (one, other) = pair().unwrap();
+        let bytes = vec![0; 1 << 20];
+        while one.send(&[IoSlice::new(&bytes)]).unwrap() > 0 {}
+        assert_eq!(one.send(&[IoSlice::new(&bytes)]).unwrap(), 0);
+        assert!(other.receive(&mut Vec::new()).is_err(), "zeros are no frames");
+        assert!(one.send(&[IoSlice::new(&bytes)]).unwrap() > 0);
+        assert_eq!(one.bytes().0, 0);
+        assert!(other.bytes().0 > 0);
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_told_from_one_that_is_full() {
+        let (stream, peer) = half();
+        drop(peer);
+        let error = stream.send(&[IoSlice::new(b"x")]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Died);
+    }
+
+    #[test]
+    fn pipes_do_as_well_as_sockets() {
+        let (read_a, write_a) = std::io::pipe().unwrap();
+        let (read_b, write_b) = std::io::pipe().unwrap();
+        let one = Stream::with_pipes(read_a.into(), write_b.into()).unwrap();
+        let other = Stream::with_pipes(read_b.into(), write_a.into()).unwrap();
+        one.send(&[IoSlice::new(&encoded(&[frame(5)]))]).unwrap();
+        assert_eq!(receive_all(&other).0, [frame(5)]);
+        one.shut_down();
+        assert_eq!(receive_all(&other).1.unwrap(), Received::Ended);
+        assert_eq!(receive_all(&one).1.unwrap(), Received::Ended);
+    }
+}

@@ -1,13 +1,16 @@
 //! A host for tests: a handful of commands, a body being an array of a text and one value.  No objects live here.
-#![allow(dead_code)] // Each test file uses a part of it.
+// Each test file takes this in as a module of its own and uses a part of it.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use saranwrap::message::Hello;
 use saranwrap::transport::stream;
 use saranwrap::wire::{Reader, Writer};
-use saranwrap::{Error, Host, Kind, Link, Outcome, Result, Side};
+use saranwrap::{Child, Command, Error, Host, Kind, Link, Outcome, Result, Side};
 
 /// What a test shares with the hosts of all its threads.
 #[derive(Default)]
@@ -57,6 +60,17 @@ impl Toy {
         body.bytes(bytes);
         let (_, answer) = self.link.call(self, body.as_slice())?;
         Ok(Reader::new(&answer).bytes("answer")?.to_vec())
+    }
+
+    /// Start a child that serves a call which never ends, and say its pid.
+    fn spawn_stuck(&self) -> Result<u64> {
+        let (child, link) = Child::spawn(&toy_command())?;
+        link.hello(&Hello::ours(Vec::new()), None)?;
+        link.start(&Toy::new(&link, 0, &self.shared), &request("stuck", 0))?;
+        // The two live as long as this process.
+        let pid = child.pid();
+        std::mem::forget((child, link));
+        Ok(u64::from(pid))
     }
 
     fn hold(&self) -> u64 {
@@ -109,6 +123,15 @@ impl Toy {
             "pid" => u64::from(std::process::id()),
             "exit" => std::process::exit(reader.u64("code")? as i32),
             "abort" => std::process::abort(),
+            "say" => {
+                eprintln!("these are last words");
+                0
+            }
+            "stdin" => std::fs::metadata("/proc/self/fd/0").unwrap().ino(),
+            "stuck" => loop {
+                std::thread::park();
+            },
+            "spawn-stuck" => self.spawn_stuck()?,
             _ => return Err(Error::garbled(format!("unknown command {command}"))),
         };
         out.u64(number);
@@ -196,4 +219,26 @@ pub fn gates(shared: &Shared) -> (Receiver<()>, Sender<()>) {
     *shared.holding.lock().unwrap() = Some(holding);
     *shared.go_on.lock().unwrap() = Some(go_on);
     (is_holding, let_go)
+}
+
+/// The test program that is running, once more, as a child: its test `toy_child` is the child's main function.
+pub fn toy_command() -> Command {
+    let env = std::env::vars_os().chain([("SARANWRAP_TOY".into(), "1".into())]);
+    Command {
+        program: std::env::current_exe().unwrap().into(),
+        args: ["toy_child", "--exact", "--nocapture", "--quiet"].map(Into::into).to_vec(),
+        env: Some(env.collect()),
+        cwd: None,
+    }
+}
+
+/// The main function of a toy child; returns at once when the test program does not run as one.
+pub fn toy_child_main() {
+    if std::env::var_os("SARANWRAP_TOY").is_none() {
+        return;
+    }
+    let link = saranwrap::adopt_link().unwrap();
+    link.hello(&Hello::ours(Vec::new()), None).unwrap();
+    let served = link.serve(&Toy::new(&link, 500, &Arc::default()));
+    std::process::exit(if served.is_ok() { 0 } else { 99 });
 }

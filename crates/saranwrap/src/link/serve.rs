@@ -1,0 +1,182 @@
+//! Serving: what the other side asks of this one, and what it gives back.  Waiting for it is not done here.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::inbox::Settlement;
+use super::wait::{Turn, Want};
+use super::{Link, Side, chain, release_frame};
+use crate::error::{Error, Kind, Result};
+use crate::host::{Host, Outcome};
+use crate::message::{self, Frame, Header, MAX_BODY};
+use crate::sys::fd::Bell;
+use crate::wire::Writer;
+
+/// How many bytes of answers a child may leave unread while it goes on asking.
+const MAX_BACKLOG: usize = 2 * MAX_BODY as usize;
+
+impl Link {
+    /// Serve what has come in and may be served by this thread, without waiting for more.
+    pub fn serve_ready(&self, host: &dyn Host) -> Result<()> {
+        let bell = self.begin(host, &[])?;
+        loop {
+            let turn = self.state().turn_for(self.side, Want::Call, &bell);
+            match turn {
+                None => return Ok(()),
+                Some(Turn::Failed(error)) => return Err(error),
+                Some(turn) => self.attend(host, turn, &bell)?,
+            }
+        }
+    }
+
+    /// Serve until the other side says Bye or the link ends: the main loop of a child.
+    pub fn serve(&self, host: &dyn Host) -> Result<()> {
+        let bell = self.begin(host, &[])?;
+        self.state().crew.set_server(Some(Arc::clone(&bell)));
+        let served = self.serve_until_the_end(host, &bell);
+        if self.at_home().is_err() {
+            return served;
+        }
+        let mut state = self.state();
+        state.crew.set_server(None);
+        match served {
+            Err(error) if error.kind() == Kind::Closed || state.inbox.farewell() => Ok(()),
+            served => served,
+        }
+    }
+
+    /// Whether nobody waits any more for the call that this thread serves: it was cancelled, or the link has ended.
+    pub fn cancelled(&self) -> bool {
+        let Some(id) = chain::serving(self.number) else { return false };
+        self.pump().is_err() || self.state().inbox.is_cancelled(id)
+    }
+
+    fn serve_until_the_end(&self, host: &dyn Host, bell: &Arc<Bell>) -> Result<()> {
+        loop {
+            match self.turn(host, Want::Call, bell, None) {
+                Turn::Failed(error) => return Err(error),
+                Turn::Interrupted => host.interrupted()?,
+                turn => self.attend(host, turn, bell)?,
+            }
+        }
+    }
+
+    /// Do what a turn asks for, other than ending the wait.
+    pub(super) fn attend(&self, host: &dyn Host, turn: Turn, bell: &Arc<Bell>) -> Result<()> {
+        match turn {
+            Turn::Settle(settlement) => self.hand_over(host, settlement),
+            Turn::Serve(frame) => self.serve_one(host, &frame, bell),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn settle(&self, host: &dyn Host) -> Result<()> {
+        let settlement = self.state().inbox.settlement();
+        settlement.map_or(Ok(()), |settlement| self.hand_over(host, settlement))
+    }
+
+    fn hand_over(&self, host: &dyn Host, settlement: Settlement) -> Result<()> {
+        // Late answers first: they came before the releases, and may name what those give back.
+        settlement.late.iter().for_each(|body| host.discard(body));
+        if settlement.releases.is_empty() {
+            return Ok(());
+        }
+        host.release(&settlement.releases).map_err(|error| self.fail(error))
+    }
+
+    fn serve_one(&self, host: &dyn Host, frame: &Frame, bell: &Arc<Bell>) -> Result<()> {
+        let Header { id, chain, .. } = frame.header;
+        let mut visit = self.visit(chain, Some(id), bell)?;
+        let mut out = Writer::new();
+        let applied = host.apply(&frame.body, &mut out);
+        visit.returned = true;
+        drop(visit);
+        // The code behind the call may have forked, and this may be the new process.
+        self.usable()?;
+        let outcome = applied.map_err(|error| self.fail(error))?;
+        self.state().inbox.served(id);
+        self.served.fetch_add(1, Ordering::Relaxed);
+        self.post_answer(host, frame.header, outcome, out.into_vec())?;
+        host.sent();
+        Ok(())
+    }
+
+    fn post_answer(
+        &self,
+        host: &dyn Host,
+        asked: Header,
+        outcome: Outcome,
+        mut body: Vec<u8>,
+    ) -> Result<()> {
+        if body.len() > MAX_BODY as usize {
+            return Err(
+                self.fail(Error::refused(format!("an answer of {} bytes is too long", body.len())))
+            );
+        }
+        if self.side == Side::Parent && self.backlog.load(Ordering::Acquire) > MAX_BACKLOG {
+            return Err(self.fail(Error::garbled("the child asks, and does not read the answers")));
+        }
+        let kind = match outcome {
+            Outcome::Answered => message::Kind::Reply,
+            Outcome::Raised => message::Kind::Raised,
+        };
+        let head = self.header(kind, asked.id, asked.chain, &body);
+        // Behind the answer, never ahead of it: it may name objects whose last proxy here has gone by now.
+        body.extend_from_slice(&release_frame(&host.queued_releases()));
+        self.post(head, Cow::Owned(body))
+    }
+
+    pub(super) fn visit(
+        &self,
+        chain: u64,
+        serving: Option<u64>,
+        bell: &Arc<Bell>,
+    ) -> Result<Visit<'_>> {
+        chain::push(chain::Entry { link: self.number, chain, serving })?;
+        let owned = self.state().crew.own(chain, bell);
+        Ok(Visit {
+            link: self,
+            chain,
+            bell: Arc::clone(bell),
+            owned,
+            returned: serving.is_none(),
+            thread: PhantomData,
+        })
+    }
+}
+
+/// A thread's stay in a chain; it ends where it began, in the same thread and the innermost first.
+#[derive(Debug)]
+pub struct Visit<'a> {
+    link: &'a Link,
+    chain: u64,
+    bell: Arc<Bell>,
+    /// Whether the thread was not in the chain before.
+    owned: bool,
+    /// Whether the host has come back; if it has not, it has panicked, and the other side would wait for ever.
+    returned: bool,
+    /// The stack of chains is the thread's own: no other thread may end the stay.
+    thread: PhantomData<*const ()>,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        chain::pop();
+        if self.link.forgotten.load(Ordering::Acquire) {
+            return;
+        }
+        if !self.returned {
+            self.link.break_with(Error::refused("the host panicked while it served a call"));
+        }
+        if self.owned {
+            let mut state = self.link.state();
+            state.crew.disown(self.chain, &self.bell);
+            // A call that came too late for this thread is for another one now.
+            if state.inbox.chains().any(|chain| chain == self.chain) {
+                state.crew.ring_for(self.link.side, self.chain, &self.bell);
+            }
+        }
+    }
+}

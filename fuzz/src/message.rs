@@ -1,0 +1,7 @@
+//! Fuzzes what `targets::message` describes.
+#![no_main]
+
+#[allow(dead_code)] // Each binary uses one of them.
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::message(bytes));
