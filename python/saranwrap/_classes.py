@@ -25,7 +25,7 @@ from saranwrap.errors import NotTransparent
 
 GETATTR, SETATTR, DELATTR = OPS["getattr"], OPS["setattr"], OPS["delattr"]
 SPECIAL, SUPER, SUBCLASS, IS = OPS["special"], OPS["super"], OPS["subclass"], OPS["is"]
-DIR, REVIVE, COPY = OPS["dir"], OPS["revive"], OPS["copy"]
+DIR, REDUCE, COPY = OPS["dir"], OPS["reduce"], OPS["copy"]
 
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
 # The methods that the interpreter looks up on the type: a class has exactly those of its remote type.
@@ -49,7 +49,7 @@ EXCLUDED_NAMES = frozenset(
 )
 # What a class answers about itself here.
 _OWN_NAMES = frozenset(
-    "__class__ __dict__ __mro__ __base__ __bases__ __name__ __qualname__ __module__ __flags__ __basicsize__ __itemsize__ "
+    "__class__ __mro__ __base__ __bases__ __name__ __qualname__ __module__ __flags__ __basicsize__ __itemsize__ "
     "__dictoffset__ __weakrefoffset__ __abstractmethods__ __init_subclass__ "
     "__subclasshook__ __prepare__ __instancecheck__ __subclasscheck__ __subclasses__ __text_signature__ _abc_impl mro "
     "__or__ __ror__".split()
@@ -87,6 +87,9 @@ class RemoteType(ABCMeta):
             return _own(cls, name)
         session = session_of(cls)
         if session is None or (name in _COPY_NAMES and session.is_parent):
+            return _type_getattribute(cls, name)
+        if name == "__dict__" and (_is_derived(cls) or _type_getattribute(cls, "__module__") == "builtins"):
+            # Abstract base classes look through it for the names of methods, even while the first mirrors are being built.
             return _type_getattribute(cls, name)
         if _type_getattribute(cls, "_saran_derived_"):
             for found in _local_attribute(cls, name):
@@ -193,7 +196,9 @@ def _own(cls: type, name: str) -> Any:
     value = _type_getattribute(cls, name)
     if name in {"__mro__", "__bases__"}:
         return tuple(base for base in value if id(base) not in _ours) or (object,)
-    return value
+    if name == "__base__":
+        return object if id(value) in _ours else value
+    return (lambda: list(_own(cls, "__mro__"))) if name == "mro" else value
 
 
 def _signature(session: Session, cls: type) -> Any:
@@ -398,7 +403,9 @@ def _metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
 
         return on_class
 
-    return type(meta, (RemoteType,), {name: method(name) for name in wanted})
+    made: type[RemoteType] = type(meta, (RemoteType,), {name: method(name) for name in wanted})
+    copyreg.pickle(made, _reduce_class)
+    return made
 
 
 # --- instances --------------------------------------------------------------------------------------------------------
@@ -598,9 +605,8 @@ def _derive(meta: Any, name: str, bases: tuple[type, ...], namespace: dict[str, 
 
 def _overrides(cls: type, slots: Any) -> Iterable[tuple[Any, ...]]:
     """What the local classes of `cls` define: (name, kind, parts ...)."""
-    covered = {c for base in cls.__bases__ if isinstance(base, RemoteType) for c in base.__mro__}
     members: dict[str, Any] = {}
-    for base in reversed([c for c in cls.__mro__ if c not in covered and c is not object]):
+    for base in reversed(_local_bases(cls, cls.__bases__)):
         members.update(_raw_dict(base))
     for name, value in members.items():
         if name in _DERIVED_SKIPPED or name.startswith("_saran_"):
@@ -619,15 +625,23 @@ def _overrides(cls: type, slots: Any) -> Iterable[tuple[Any, ...]]:
 
 def _local_attribute(cls: type, name: str) -> Iterable[Any]:
     """The function-like attribute that a class derived here defines itself: at most one."""
-    for base in _type_getattribute(cls, "__mro__"):
-        if isinstance(base, RemoteType) and not _is_derived(base):
-            continue
+    remote = [base for base in _type_getattribute(cls, "__mro__") if isinstance(base, RemoteType) and not _is_derived(base)]
+    for base in _local_bases(cls, remote):
         space = _raw_dict(base)
-        if base not in (object, ProxyBase) and name in space:
+        if name in space:
             value = space[name]
             if isinstance(value, _FUNCTIONS):
                 yield value
             return
+
+
+def _local_bases(cls: type, remote: Iterable[type]) -> list[type]:
+    """The bases that are defined here. Those of `remote` classes are not, even where a local class stands among them."""
+    covered = {id(object)}
+    for base in remote:
+        if isinstance(base, RemoteType):
+            covered.update(map(id, _type_getattribute(base, "__mro__")))
+    return [base for base in _type_getattribute(cls, "__mro__") if id(base) not in covered]
 
 
 def local_lookup(self: Any, cls: type, name: str) -> tuple[Any, ...]:
@@ -686,13 +700,38 @@ def _child_copy(session: Session) -> Any:
     return session.request(OPS["import"], 0, ("copy",))
 
 
-def _reduce(proxy: Any, protocol: Any = 2) -> tuple[Any, ...]:
+def _reduce(proxy: Any, protocol: Any = 2) -> Any:
+    """Pickling, here: by the parts that the object itself names, so that it is unpickled in the child, and never here."""
     session, target, _ = identity(proxy)
     if _values.current() is session:
         return came_home, (target,)
-    return revived, (_token(session), session.request(REVIVE, target, (int(protocol),)))
+    kind, function, args, *more = session.request(REDUCE, target, (int(protocol),))
+    if kind == "name":
+        return named_there, (_token(session), function, args)
+    if kind == "call":
+        return (function, args, *more)
+    return (_REBUILD[kind], (function, *args), *more)
 
 
+def new(cls: type, *args: Any) -> Any:
+    """`copyreg.__newobj__`, for a remote class."""
+    return cls.__new__(cls, *args)
+
+
+def new_ex(cls: type, args: Any, kwargs: Any) -> Any:
+    """`copyreg.__newobj_ex__`, for a remote class."""
+    return cls.__new__(cls, *args, **kwargs)
+
+
+def rebuild(cls: type, base: type, state: Any) -> Any:
+    """`copyreg._reconstructor`, for a remote class."""
+    obj = base.__new__(cls) if base is object else base.__new__(cls, state)
+    if base.__init__ is not object.__init__:
+        base.__init__(obj, state)
+    return obj
+
+
+_REBUILD = {"new": new, "new_ex": new_ex, "rebuild": rebuild}
 _sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
 
 
@@ -701,26 +740,29 @@ def _token(session: Session) -> int:
     return id(session)
 
 
-def revived(token: int, pickled: bytes) -> Any:
-    """Unpickle, in the child that it came from, what was pickled there. This process never unpickles it."""
+def _by_token(token: int) -> Session:
     session = _sessions.get(token)
     if session is None:
-        raise _not_here()
-    return session.request(REVIVE, 0, (pickled,))
+        raise NotTransparent(
+            "cannot unpickle a proxy here: the child that holds its object is not reachable; pickle saranwrap.local(p) instead"
+        )
+    return session
+
+
+def named_there(token: int, module: str, qualname: str) -> Any:
+    """What the child has under this name."""
+    found = _by_token(token).request(OPS["import"], 0, (module,))
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def came_home(target: int) -> Any:
     """In the child: the object itself, where a pickle from the parent holds its proxy."""
     session = _values.current()
     if session is None:
-        raise _not_here()
+        raise NotTransparent("cannot unpickle here what was pickled on its way to a child")
     return session.exported(target)
-
-
-def _not_here() -> Exception:
-    return NotTransparent(
-        "cannot unpickle a proxy here: the child that holds its object is not reachable; pickle saranwrap.local(p) instead"
-    )
 
 
 def _reduce_class(cls: type) -> Any:
@@ -731,13 +773,8 @@ def _reduce_class(cls: type) -> Any:
 
 
 def _class_of(token: int, number: int) -> type:
-    session = _sessions.get(token)
-    if session is None:
-        raise _not_here()
-    return session.mirror(number)
-
-
-copyreg.pickle(RemoteType, _reduce_class)
+    cls: type = _by_token(token).mirror(number)
+    return cls
 
 
 # --- what users may ask `isinstance` about ------------------------------------------------------------------------------

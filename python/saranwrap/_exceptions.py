@@ -79,10 +79,13 @@ def _state(exc: BaseException) -> dict[str, Any]:
     return state
 
 
-def build(session: Session, handle: ProxyBase | None, first: Any, *rest: Any) -> BaseException:
-    """The local exception for one of the other side; the very one, if it comes home."""
+def build(handle: ProxyBase | None, known: BaseException | None, first: Any, *rest: Any) -> BaseException:
+    """The local exception for one of the other side; the very one, if it comes home or has been here in this chain before."""
     if isinstance(first, BaseException):
         return _at_home(first, *rest)
+    if known is not None:
+        *_, cause, context, suppress, notes, traceback = rest
+        return _update(known, cause, context, suppress, notes, traceback)
     return _build(handle, first, *rest)
 
 
@@ -124,11 +127,15 @@ def _build(
             _set(exc, space, name, value)
     if handle is not None:
         space[HOME] = handle
+    return _update(exc, cause, context, suppress, notes, traceback)
+
+
+def _update(exc: BaseException, cause: Any, context: Any, suppress: bool, notes: Any, traceback: Any) -> BaseException:
     exc.__cause__ = cause
     exc.__context__ = context
     exc.__suppress_context__ = suppress
     if notes:
-        space["__notes__"] = list(notes)
+        exc.__dict__["__notes__"] = list(notes)
     return exc.with_traceback(traceback)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import operator
 import os
 import sys
@@ -91,13 +92,27 @@ def is_check(cls: Any, kind: str, candidate: Any) -> bool:
     return isinstance(candidate, cls) if kind == "instance" else issubclass(candidate, cls)
 
 
-def revive(obj: Any, argument: Any) -> Any:
-    """Pickle an object here (`argument` is the protocol), or make one of such a pickle (`obj` is None)."""
-    import pickle
+def reduce_parts(obj: Any, protocol: int) -> tuple[Any, ...]:
+    """What `obj.__reduce_ex__` says: ("name", module, qualified name), or ("new" or "call", function, arguments, more ...)."""
+    reduced = obj.__reduce_ex__(protocol)
+    if isinstance(reduced, str):
+        return "name", getattr(obj, "__module__", None) or _module_of(obj, reduced), reduced
+    function, args, *more = reduced
+    if function is copyreg.__newobj__:
+        return ("new", args[0], tuple(args[1:]), *more)
+    if function is copyreg.__newobj_ex__:  # type: ignore[attr-defined]
+        return ("new_ex", args[0], tuple(args[1:]), *more)
+    if function is copyreg._reconstructor:  # type: ignore[attr-defined]
+        return ("rebuild", args[0], tuple(args[1:]), *more)
+    return ("call", function, tuple(args), *more)
 
-    if obj is None:
-        return pickle.loads(argument)
-    return pickle.dumps(obj, argument)
+
+def _module_of(obj: Any, name: str) -> str:
+    """The module that has `obj` under `name`, found as pickle finds it."""
+    for module_name, module in list(sys.modules.items()):
+        if module_name != "__main__" and getattr(module, name, None) is obj:
+            return module_name
+    return "__main__"
 
 
 def _value(method: Any, obj: Any) -> Any:

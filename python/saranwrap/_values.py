@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import enum
-import importlib
+import functools
+import importlib.machinery
+import importlib.util
 import io
 import pickle as _pickle
 import sys
@@ -101,7 +103,21 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
 
 def is_known(cls: type) -> bool:
     """Whether instances of exactly this class are standard values."""
-    return (cls.__module__, cls.__qualname__) in _ENCODERS and find(cls.__module__, cls.__qualname__) is cls
+    name = cls.__module__, cls.__qualname__
+    return name in _ENCODERS and _standard(*name) is cls
+
+
+@functools.cache
+def _standard(module: str, name: str) -> Any:
+    """The standard class itself, even where a program has put a proxy of its module into `sys.modules`."""
+    found = find(module, name)
+    if found is None:
+        spec = importlib.util.find_spec(module) if module not in sys.modules else importlib.machinery.PathFinder.find_spec(module)
+        assert spec is not None and spec.loader is not None, f"the standard library has no {module}"
+        private = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(private)
+        found = getattr(private, name)
+    return found
 
 
 def route(session: Session, obj: Any) -> int:
@@ -197,8 +213,7 @@ def decode(kind: str, *parts: Any) -> Any:
         return _enum(*parts)
     if kind not in _DECODERS:
         raise LookupError(f"the other side sent a value of the unknown kind {kind!r}")
-    module, name = _DECODERS[kind]
-    make = getattr(importlib.import_module(module), name)
+    make = _standard(*_DECODERS[kind])
     if kind in {"datetime", "time"}:
         return make(*parts[:-1], fold=parts[-1])
     return make(*parts)

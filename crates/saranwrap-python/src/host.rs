@@ -104,8 +104,8 @@ impl<'py> PyHost<'_, 'py> {
         let request = Request::read(&mut reader)?;
         let mut decoder = Decoder::new(self.session, reader, key);
         let mut args = Vec::with_capacity(request.argc.min(8));
-        for _ in 0..request.argc {
-            args.push(decoder.value()?);
+        for place in 0..request.argc {
+            args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
         }
         decoder.trailer()?;
         drop(decoder);
@@ -150,14 +150,9 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Copy, [_, _]) => Ok(Answer::Copy(object()?, Mode::Shallow)),
             (Op::Is, [kind, candidate]) => plain(names::IS.get(py)?.call1((object()?, kind, candidate))),
             (Op::Dir, []) => plain(dir(&object()?)),
-            (Op::Revive, [argument]) => plain(names::REVIVE.get(py)?.call1((self.root_or(target)?, argument))),
+            (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
             (op, args) => Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into()),
         }
-    }
-
-    /// The target, or None for the id that names no object.
-    fn root_or(&self, target: u64) -> Result<Option<Bound<'py, PyAny>>> {
-        if target == 0 { Ok(None) } else { self.session.get().exported(self.session.py(), target).map(Some) }
     }
 
     /// The seed's counts, and what this process knows of itself.
@@ -213,7 +208,7 @@ impl<'py> PyHost<'_, 'py> {
     fn raise(&self, error: PyErr, key: Key, out: &mut Writer) -> Result<()> {
         let value = error.into_value(self.session.py()).into_bound(self.session.py()).into_any();
         let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
-        let result = encoder.exception(&value).and_then(|()| self.trailer(&mut encoder, key));
+        let result = encoder.raised(&value).and_then(|()| self.trailer(&mut encoder, key));
         if result.is_err() {
             encoder.take_back();
         }
@@ -253,6 +248,11 @@ fn special<'py>(
 fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let names = names::DIR.get(object.py())?.call1((object,))?;
     Ok(names.cast::<PyList>()?.to_tuple().into_any())
+}
+
+/// Whether this argument of an op is the tuple of a call's positional arguments.
+pub(crate) fn is_positional(op: Op, place: usize) -> bool {
+    matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special, 1))
 }
 
 /// The positional and keyword arguments of a call, in order: the other side counts them the same way.

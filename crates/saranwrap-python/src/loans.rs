@@ -53,6 +53,8 @@ pub(crate) struct Loans {
     by_number: HashMap<u64, Loan>,
     by_address: HashMap<usize, u64>,
     next: u64,
+    /// Exceptions of the other side that are on their way through this one, by id: each is one object as long as that takes.
+    exceptions: HashMap<u64, Py<PyAny>>,
 }
 
 /// Which conversation: the session's address and the chain.
@@ -95,6 +97,18 @@ fn with<R>(key: Key, work: impl FnOnce(&mut Loans) -> R) -> R {
 pub(crate) fn number_of(key: Key, object: &Bound<'_, PyAny>) -> Option<u64> {
     let address = object.as_ptr() as usize;
     LOANS.with_borrow(|all| all.get(&key)?.by_address.get(&address).copied())
+}
+
+/// The exception that stands for `id` in this chain.
+pub(crate) fn exception<'py>(key: Key, id: u64, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    LOANS.with_borrow(|all| Some(all.get(&key)?.exceptions.get(&id)?.bind(py).clone()))
+}
+
+/// Note the exception that stands for `id` in this chain.
+pub(crate) fn keep_exception(key: Key, id: u64, exception: &Bound<'_, PyAny>) {
+    let exception = exception.clone().unbind();
+    let before = with(key, |loans| loans.exceptions.insert(id, exception));
+    drop(before);
 }
 
 /// The twin of a loan on this side.

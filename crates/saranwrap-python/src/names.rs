@@ -69,7 +69,7 @@ names! {
     IMPORT_MODULE = "importlib"."import_module";
     ADOPT = "saranwrap._host"."adopt";
     IS = "saranwrap._host"."is_check";
-    REVIVE = "saranwrap._host"."revive";
+    REDUCE_PARTS = "saranwrap._host"."reduce_parts";
     HOME = "saranwrap._home"."answer";
     STATUS = "saranwrap._host"."status";
     EQ = "operator"."eq";

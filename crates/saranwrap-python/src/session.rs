@@ -22,7 +22,7 @@ use crate::classes::Mirror;
 use crate::convert::{Decoder, Encoder, Mode};
 use crate::exports::Exports;
 use crate::fault::{Fault, Result, exception, named};
-use crate::host::{PyHost, arguments};
+use crate::host::{PyHost, arguments, is_positional};
 use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::proxy::Proxy;
@@ -331,7 +331,12 @@ impl Session {
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = Request { op, target, argc: args.len() };
         let all: Vec<Bound<'py, PyAny>> = args.iter().map(|&arg| arg.clone()).collect();
-        Self::exchange(slf, &head, &arguments(op, &all), |encoder| args.iter().try_for_each(|arg| encoder.value(arg)))
+        Self::exchange(slf, &head, &arguments(op, &all), |encoder| {
+            args.iter().enumerate().try_for_each(|(place, arg)| match arg.cast::<PyTuple>() {
+                Ok(positional) if is_positional(op, place) => encoder.positional(positional),
+                _ => encoder.value(arg),
+            })
+        })
     }
 
     /// Call the object with this id.
@@ -345,7 +350,7 @@ impl Session {
         let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
         arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
         Self::exchange(slf, &head, &arguments, |encoder| {
-            encoder.value(args.as_any())?;
+            encoder.positional(args)?;
             encoder.kwargs(kwargs)
         })
     }

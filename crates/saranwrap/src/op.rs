@@ -45,10 +45,8 @@ pub enum Op {
     Is = 18,
     /// `[]`: the names of the target's attributes.
     Dir = 19,
-    /// `[bytes]`: unpickle.
-    Revive = 20,
-    /// `[..]`: whether this side has something under a name.
-    Knows = 21,
+    /// `[protocol]`: what `__reduce_ex__` of the target says, in a form that the asker can put into a pickle.
+    Reduce = 20,
 }
 
 impl Op {
@@ -73,8 +71,7 @@ impl Op {
         Op::Copy,
         Op::Is,
         Op::Dir,
-        Op::Revive,
-        Op::Knows,
+        Op::Reduce,
     ];
 
     /// The name in documents and messages.
@@ -99,8 +96,7 @@ impl Op {
             Op::Copy => "copy",
             Op::Is => "is",
             Op::Dir => "dir",
-            Op::Revive => "revive",
-            Op::Knows => "knows",
+            Op::Reduce => "reduce",
         }
     }
 

@@ -26,13 +26,15 @@ pub(crate) struct Decoder<'a, 'py> {
     depth: usize,
     /// The arguments of the call that this answers.
     arguments: &'a [Bound<'py, PyAny>],
+    /// The arguments of the call that this is, as far as they are read.
+    so_far: Vec<Bound<'py, PyAny>>,
     /// Containers that were given away in this message.
     given_away: HashMap<u64, Bound<'py, PyAny>>,
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>, reader: Reader<'a>, key: Key) -> Self {
-        Self { session, reader, key, depth: 0, arguments: &[], given_away: HashMap::new() }
+        Self { session, reader, key, depth: 0, arguments: &[], so_far: Vec::new(), given_away: HashMap::new() }
     }
 
     /// A decoder for the answer to a call with these arguments.
@@ -69,6 +71,15 @@ impl<'a, 'py> Decoder<'a, 'py> {
             Item::Map(count) => self.kwargs(count)?.into_any(),
             Item::Tag(tag) => self.tagged(tag)?,
         })
+    }
+
+    /// The positional arguments of a call: one may be named by the place of an earlier one that is the same object.
+    pub(crate) fn positional(&mut self) -> Result<Bound<'py, PyAny>> {
+        for _ in 0..self.reader.array("arguments")? {
+            let value = self.value()?;
+            self.so_far.push(value);
+        }
+        Ok(PyTuple::new(self.py(), &self.so_far)?.into_any())
     }
 
     fn values(&mut self, count: usize) -> Result<Vec<Bound<'py, PyAny>>> {
@@ -187,7 +198,8 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     fn argument(&mut self) -> Result<Bound<'py, PyAny>> {
         let place = self.reader.u64("place")?;
-        let argument = usize::try_from(place).ok().and_then(|place| self.arguments.get(place));
+        let arguments = if self.arguments.is_empty() { &self.so_far } else { self.arguments };
+        let argument = usize::try_from(place).ok().and_then(|place| arguments.get(place));
         argument.cloned().ok_or_else(|| Error::garbled(format!("the call had no argument {place}")).into())
     }
 
@@ -257,13 +269,18 @@ impl<'a, 'py> Decoder<'a, 'py> {
         if count < 2 {
             return Err(Error::garbled("an exception has no parts").into());
         }
-        let handle = match self.reader.u64("id")? {
-            0 => self.py().None().into_bound(self.py()),
-            id => classes::handle(self.session, id)?,
-        };
-        let mut parts = vec![self.session.clone().into_any(), handle];
+        let py = self.py();
+        let id = self.reader.u64("id")?;
+        let none = || py.None().into_bound(py);
+        let handle = if id == 0 { none() } else { classes::handle(self.session, id)? };
+        let known = loans::exception(self.key, id, py).unwrap_or_else(none);
+        let mut parts = vec![handle, known];
         parts.extend(self.values(count - 1)?);
-        Ok(names::EXCEPTION_BUILD.get(self.py())?.call1(PyTuple::new(self.py(), parts)?)?)
+        let exception = names::EXCEPTION_BUILD.get(py)?.call1(PyTuple::new(py, parts)?)?;
+        if id != 0 {
+            loans::keep_exception(self.key, id, &exception);
+        }
+        Ok(exception)
     }
 
     fn traceback(&mut self) -> Result<Bound<'py, PyAny>> {

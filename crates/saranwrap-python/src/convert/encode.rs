@@ -29,6 +29,13 @@ pub(crate) enum Mode {
     Shallow,
 }
 
+/// Where an exception is met.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Raised,
+    Object,
+}
+
 /// How an object that is no plain value crosses; `_values.route` answers it once per type.
 mod route {
     pub(super) const KNOWN: u8 = 1;
@@ -92,6 +99,22 @@ impl<'a, 'py> Encoder<'a, 'py> {
         let result = self.dispatch(object);
         self.depth -= 1;
         result
+    }
+
+    /// The positional arguments of a call. An immutable object that is given twice arrives as one.
+    pub(crate) fn positional(&mut self, args: &Bound<'py, PyTuple>) -> Result<()> {
+        let args: Vec<Bound<'py, PyAny>> = args.iter().collect();
+        self.out.array(args.len());
+        for (place, arg) in args.iter().enumerate() {
+            match args[..place].iter().position(|earlier| earlier.is(arg)) {
+                Some(earlier) if is_immutable(arg) => {
+                    self.out.tag(tag::ARGUMENT);
+                    self.out.u64(earlier as u64);
+                }
+                _ => self.value(arg)?,
+            }
+        }
+        Ok(())
     }
 
     /// A keyword dictionary; its keys are strings by the rules of the language.
@@ -436,7 +459,16 @@ impl<'a, 'py> Encoder<'a, 'py> {
     }
 
     /// An exception: its class, what it carries, its causes and its traceback, and an id so that it can come home.
-    pub(crate) fn exception(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+    fn exception(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        self.exception_as(object, Origin::Object)
+    }
+
+    /// What an op raised.
+    pub(crate) fn raised(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        self.exception_as(object, Origin::Raised)
+    }
+
+    fn exception_as(&mut self, object: &Bound<'py, PyAny>, origin: Origin) -> Result<()> {
         let py = object.py();
         let parts = names::EXCEPTION_PARTS.get(py)?.call1((self.session, object))?;
         let address = object.as_ptr() as usize;
@@ -449,7 +481,8 @@ impl<'a, 'py> Encoder<'a, 'py> {
         self.out.tag(tag::EXCEPTION);
         self.out.array(parts.len() + 1);
         // One that goes home has its id among the parts; the end of an iteration needs none.
-        if parts.get_item(0)?.is_instance_of::<Proxy>() || object.is_exact_instance_of::<PyStopIteration>() {
+        let fleeting = origin == Origin::Raised && object.is_exact_instance_of::<PyStopIteration>();
+        if fleeting || parts.get_item(0)?.is_instance_of::<Proxy>() {
             self.out.u64(0);
         } else {
             let id = self.session.get().exports().give(object);
@@ -466,6 +499,8 @@ impl<'a, 'py> Encoder<'a, 'py> {
         if changes.is_empty() && news.is_empty() {
             return Ok(());
         }
+        // Inside a change a lent container is named by its number, kept or not: it is the caller's own that it belongs to.
+        self.last = false;
         self.out.array(2);
         self.out.array(changes.len());
         for change in changes {

@@ -37,13 +37,18 @@ impl Crew {
         Arc::ptr_eq(self.leader.get_or_insert_with(|| Arc::clone(me)), me)
     }
 
-    /// The thread reads no more, if it did; another one is woken to do it.
+    /// The thread reads no more, if it did; unless another one does, one that waits is woken to do it.
+    ///
+    /// That nobody leads is enough, whether or not `me` did: a thread that was woken to lead may find on waking that it has
+    /// got what it waited for, and leave without ever having led.  Had it to have led to pass the duty on, the others would
+    /// follow nobody for ever.
     pub(super) fn abdicate(&mut self, me: &Arc<Bell>) {
-        if self.leader.as_ref().is_some_and(|leader| Arc::ptr_eq(leader, me)) {
-            self.leader = None;
-            if let Some(next) = self.waiting.first() {
-                next.ring();
-            }
+        if self.leader.as_ref().is_some_and(|leader| !Arc::ptr_eq(leader, me)) {
+            return;
+        }
+        self.leader = None;
+        if let Some(next) = self.waiting.first() {
+            next.ring();
         }
     }
 
