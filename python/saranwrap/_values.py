@@ -234,14 +234,23 @@ def _flag_value(member: Any) -> int:
     return member._value_ if not issubclass(type(member), ProxyBase) else int(member.value)
 
 
-def _datetime(value: Any) -> tuple[Any, ...]:
+def _has_standard_zone(value: Any) -> bool:
+    zone = value.tzinfo
+    return zone is None or is_known(type(zone))
+
+
+def _datetime(value: Any) -> tuple[Any, ...] | None:
+    if not _has_standard_zone(value):
+        return None
     return (
         "datetime", value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond,
         value.tzinfo, value.fold,
     )  # fmt: skip
 
 
-def _time(value: Any) -> tuple[Any, ...]:
+def _time(value: Any) -> tuple[Any, ...] | None:
+    if not _has_standard_zone(value):
+        return None
     return "time", value.hour, value.minute, value.second, value.microsecond, value.tzinfo, value.fold
 
 

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Host, Outcome};
+use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
@@ -41,6 +42,13 @@ enum Answer<'py> {
     Root(Bound<'py, PyAny>),
     /// By value to any depth.
     Copy(Bound<'py, PyAny>, Mode),
+}
+
+impl<'py> Answer<'py> {
+    fn object(&self) -> &Bound<'py, PyAny> {
+        let (Self::Plain(object) | Self::Root(object) | Self::Copy(object, _)) = self;
+        object
+    }
 }
 
 impl Host for PyHost<'_, '_> {
@@ -108,10 +116,16 @@ impl<'py> PyHost<'_, 'py> {
             args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
         }
         decoder.trailer()?;
-        drop(decoder);
         let arguments = arguments(request.op, &args);
-        loans::count_references(key, self.session.py());
+        let mentioned = decoder.mentioned();
+        let in_child = self.session.get().side() == Side::Child;
+        if in_child {
+            loans::count_references(key, &mentioned, None, self.session.py());
+        }
         let answer = self.apply_op(request.op, request.target, &args)?;
+        if in_child {
+            loans::note_kept(key, &mentioned, answer.object());
+        }
         Ok(Performed { answer, arguments, _request: args })
     }
 
@@ -173,7 +187,7 @@ impl<'py> PyHost<'_, 'py> {
             _ => Mode::Normal,
         };
         let encoder = Encoder::new(self.session, out, key, mode);
-        let mut encoder = encoder.answering(&performed.arguments, loans::turn(key));
+        let mut encoder = encoder.answering(&performed.arguments);
         let result = match &performed.answer {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
@@ -182,8 +196,7 @@ impl<'py> PyHost<'_, 'py> {
         if result.is_err() {
             encoder.take_back();
         }
-        let (Answer::Plain(object) | Answer::Root(object) | Answer::Copy(object, _)) = performed.answer;
-        self.leaving.borrow_mut().push(object);
+        self.leaving.borrow_mut().push(performed.answer.object().clone());
         result
     }
 

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
 /// A container above this size is compared only when a message mentions it and when the call ends.
 const EAGER_ITEMS: usize = 4096;
@@ -28,8 +28,10 @@ enum Agreed {
 pub(crate) struct Loan {
     object: Py<PyAny>,
     agreed: Agreed,
-    /// How many references there were when the call began; more of them later means that the object is kept here.
+    /// How many references there were when the object came; isize::MAX when that says nothing any more.
     references: isize,
+    /// Something on this side keeps the object beyond the call that it came with.
+    kept: bool,
 }
 
 /// A change to tell: the loan's number, its twin here, and the items that both sides knew before.
@@ -128,7 +130,7 @@ pub(crate) fn lend(key: Key, object: &Bound<'_, PyAny>) -> u64 {
 
 /// Note that `object` is this side's twin of loan `number`. Its content is agreed upon by `settle`.
 pub(crate) fn borrow(key: Key, number: u64, object: &Bound<'_, PyAny>) {
-    let loan = Loan { object: object.clone().unbind(), agreed: Agreed::Opaque, references: isize::MAX };
+    let loan = Loan { object: object.clone().unbind(), agreed: Agreed::Opaque, references: isize::MAX, kept: false };
     let address = object.as_ptr() as usize;
     let replaced = with(key, |loans| {
         loans.by_address.insert(address, number);
@@ -137,33 +139,45 @@ pub(crate) fn borrow(key: Key, number: u64, object: &Bound<'_, PyAny>) {
     drop(replaced);
 }
 
-/// The arguments of a call are all here: count who holds them.
-pub(crate) fn count_references(key: Key, py: Python<'_>) {
+/// A message that mentions these loans is read: count who holds their twins. `result`, if it is one, is held once by
+/// whoever is about to get it.
+pub(crate) fn count_references(key: Key, mentioned: &[u64], result: Option<&Bound<'_, PyAny>>, py: Python<'_>) {
     with(key, |loans| {
-        for loan in loans.by_number.values_mut() {
-            loan.references = loan.references.min(references(&loan.object, py));
+        for number in mentioned {
+            if let Some(loan) = loans.by_number.get_mut(number) {
+                let passing = result.is_some_and(|result| result.as_ptr() == loan.object.as_ptr());
+                loan.references = references(&loan.object, py) - isize::from(passing);
+            }
         }
     });
 }
 
-/// The answer to a call back is here: `result` is held once by whoever is about to get it.
-pub(crate) fn count_result(key: Key, result: &Bound<'_, PyAny>) {
-    count_references(key, result.py());
-    let address = result.as_ptr() as usize;
+/// A call is done: more references to a twin than there were when it came mean that something keeps it, the result aside.
+/// It is then an object of this side, and what the caller lent is its former self.
+pub(crate) fn note_kept(key: Key, mentioned: &[u64], result: &Bound<'_, PyAny>) {
+    let py = result.py();
+    let leaving: Vec<usize> = match result.cast_exact::<PyTuple>() {
+        Ok(tuple) => tuple.iter().map(|item| item.as_ptr() as usize).collect(),
+        Err(_) => vec![result.as_ptr() as usize],
+    };
     with(key, |loans| {
-        let number = loans.by_address.get(&address).copied();
-        if let Some(loan) = number.and_then(|number| loans.by_number.get_mut(&number)) {
-            loan.references = loan.references.min(references(&loan.object, result.py()) - 1);
+        for (number, loan) in &mut loans.by_number {
+            let address = loan.object.as_ptr() as usize;
+            let passing = leaving.iter().filter(|&&item| item == address).count() as isize;
+            loan.kept |= loan.references != isize::MAX && references(&loan.object, py) - passing > loan.references;
+            if mentioned.contains(number) {
+                // The count includes the arguments of this call, so it says nothing about later ones.
+                loan.references = isize::MAX;
+            }
         }
     });
 }
 
-/// Whether something on this side keeps the twin beyond the call: then it is an object of this side from now on. One
-/// reference more than at the beginning is the result that is about to leave.
-pub(crate) fn is_kept(key: Key, number: u64, py: Python<'_>) -> bool {
+/// Whether something on this side keeps the twin.
+pub(crate) fn is_kept(key: Key, number: u64) -> bool {
     LOANS.with_borrow(|all| {
         let loan = all.get(&key).and_then(|loans| loans.by_number.get(&number));
-        loan.is_some_and(|loan| loan.references != isize::MAX && references(&loan.object, py) > loan.references + 1)
+        loan.is_some_and(|loan| loan.kept)
     })
 }
 

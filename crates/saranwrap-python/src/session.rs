@@ -383,10 +383,7 @@ impl Session {
         let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
         let answer = answer.map_err(|error| session.explain(py, &error))?;
         let decoder = Decoder::new(slf, Reader::new(&answer.body), key).answered(arguments);
-        let value = decoder.whole().map_err(|fault| session.fail(py, fault))?;
-        if session.side == Side::Child {
-            loans::count_result(key, &value);
-        }
+        let value = decoder.answer().map_err(|fault| session.fail(py, fault))?;
         match answer.outcome {
             Outcome::Answered => Ok(value),
             Outcome::Raised => Err(PyErr::from_value(value)),

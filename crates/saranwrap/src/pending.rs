@@ -76,8 +76,8 @@ impl Pending {
     /// Nobody waits for this call any more.  The answer comes out if it is here already.
     pub(crate) fn abandon(&mut self, id: u64) -> Option<(Frame, u64)> {
         let answer = self.take(id);
-        if answer.is_none() {
-            self.calls.insert(id, Call::Abandoned);
+        if let Some(call) = self.calls.get_mut(&id) {
+            *call = Call::Abandoned;
         }
         answer
     }
@@ -94,5 +94,60 @@ impl Pending {
             Call::Abandoned => false,
         });
         bells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Header, Kind};
+
+    fn answer(id: u64) -> Frame {
+        Frame { header: Header { kind: Kind::Reply, id, chain: 0, len: 1 }, body: vec![7] }
+    }
+
+    #[test]
+    fn an_answer_is_taken_once() {
+        let mut pending = Pending::default();
+        pending.add(1, None);
+        assert!(pending.take(1).is_none());
+        assert!(matches!(pending.complete(answer(1), 5), Ok(Completed::Expected(None))));
+        assert!(pending.complete(answer(1), 6).is_err());
+        assert_eq!(pending.take(1), Some((answer(1), 5)));
+        assert!(pending.take(1).is_none());
+        assert!(pending.complete(answer(1), 7).is_err());
+    }
+
+    #[test]
+    fn an_abandoned_call_is_answered_once() {
+        let mut pending = Pending::default();
+        pending.add(1, None);
+        assert!(pending.abandon(1).is_none());
+        assert!(
+            matches!(pending.complete(answer(1), 5), Ok(Completed::Unwanted(body)) if body == [7])
+        );
+        assert!(pending.complete(answer(1), 6).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_came_is_given_to_who_abandons() {
+        let mut pending = Pending::default();
+        pending.add(1, None);
+        pending.complete(answer(1), 5).unwrap();
+        assert_eq!(pending.abandon(1), Some((answer(1), 5)));
+        // There is nothing to abandon any more, and nothing is remembered of it.
+        assert!(pending.abandon(1).is_none());
+        assert!(pending.complete(answer(1), 6).is_err());
+    }
+
+    #[test]
+    fn what_has_come_survives_the_end() {
+        let mut pending = Pending::default();
+        let bell = Arc::new(Bell::new().unwrap());
+        pending.add(1, Some(Arc::clone(&bell)));
+        pending.add(2, Some(bell));
+        pending.complete(answer(1), 5).unwrap();
+        assert_eq!(pending.fail_all().len(), 1);
+        assert!(pending.take(1).is_some());
     }
 }

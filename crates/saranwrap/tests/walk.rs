@@ -12,6 +12,14 @@ use saranwrap::{Kind, Link, Outcome, Side};
 use toy::{Shared, Toy, World, gates, request};
 
 #[test]
+fn links_and_children_are_for_all_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Link>();
+    shared::<saranwrap::Child>();
+    shared::<saranwrap::Error>();
+}
+
+#[test]
 fn a_call_comes_back() {
     let world = World::new();
     assert_eq!(world.parent(1).echo(b"hello").unwrap(), b"hello");
@@ -77,6 +85,25 @@ fn callbacks_run_on_the_thread_that_asked() {
                 for _ in 0..200 {
                     assert_eq!(parent.number("ask-who", 0).unwrap(), name);
                     assert_eq!(parent.number("nest", 5).unwrap(), 5);
+                }
+            });
+        }
+    });
+    world.end();
+}
+
+#[test]
+fn many_threads_share_one_link() {
+    let world = World::new();
+    std::thread::scope(|scope| {
+        for name in 0..16 {
+            let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
+            scope.spawn(move || {
+                let parent = Toy::new(&link, name, &shared);
+                for round in 0..300 {
+                    // Answers of all sizes, so that several come in one read, or one in several.
+                    let bytes = vec![name as u8; 1 << (round % 18)];
+                    assert!(parent.echo(&bytes).unwrap() == bytes);
                 }
             });
         }

@@ -30,11 +30,13 @@ pub(crate) struct Decoder<'a, 'py> {
     so_far: Vec<Bound<'py, PyAny>>,
     /// Containers that were given away in this message.
     given_away: HashMap<u64, Bound<'py, PyAny>>,
+    /// The loans that the message speaks of.
+    mentioned: Vec<u64>,
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>, reader: Reader<'a>, key: Key) -> Self {
-        Self { session, reader, key, depth: 0, arguments: &[], so_far: Vec::new(), given_away: HashMap::new() }
+        Self { session, reader, key, depth: 0, arguments: &[], so_far: Vec::new(), given_away: HashMap::new(), mentioned: Vec::new() }
     }
 
     /// A decoder for the answer to a call with these arguments.
@@ -153,6 +155,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             self.given_away.insert(number, object.clone());
         } else {
             loans::borrow(self.key, number, &object);
+            self.mentioned.push(number);
         }
         match kind {
             tag::LIST => {
@@ -189,6 +192,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     fn same(&mut self) -> Result<Bound<'py, PyAny>> {
         let number = self.reader.u64("loan number")?;
+        self.mentioned.push(number);
         self.given_away
             .get(&number)
             .cloned()
@@ -354,11 +358,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
         item.cloned().ok_or_else(|| Error::garbled(format!("there was no item {place} before the change")).into())
     }
 
-    /// The value, then the trailer, and nothing after it.
-    pub(crate) fn whole(mut self) -> Result<Bound<'py, PyAny>> {
+    /// The answer to a call: the value, then the trailer, and nothing after it.
+    pub(crate) fn answer(mut self) -> Result<Bound<'py, PyAny>> {
         let value = self.value()?;
         self.trailer()?;
+        if self.session.get().side() == Side::Child {
+            loans::count_references(self.key, &self.mentioned, Some(&value), self.py());
+        }
         Ok(value)
+    }
+
+    /// The loans that the message spoke of.
+    pub(crate) fn mentioned(self) -> Vec<u64> {
+        self.mentioned
     }
 }
 

@@ -13,7 +13,7 @@ use saranwrap::wire::{MAX_DEPTH, Writer, tag};
 
 use super::WITHIN_MESSAGE;
 use crate::fault::{Result, named};
-use crate::loans::{self, Change, Content, Key, Turn};
+use crate::loans::{self, Change, Content, Key};
 use crate::names;
 use crate::proxy::{Proxy, Ref, Val};
 use crate::session::Session;
@@ -57,8 +57,8 @@ pub(crate) struct Encoder<'a, 'py> {
     arguments: &'a [Bound<'py, PyAny>],
     /// Containers that are given away in this message, by address; None where containers are lent.
     given_away: Option<HashMap<usize, u64>>,
-    /// Whether the call ends with this message.
-    last: bool,
+    /// Whether this is an answer's value: the child's own code has let go of what it does not keep.
+    answers: bool,
 }
 
 impl<'a, 'py> Encoder<'a, 'py> {
@@ -73,14 +73,14 @@ impl<'a, 'py> Encoder<'a, 'py> {
             raising: Vec::new(),
             arguments: &[],
             given_away: (mode != Mode::Normal).then(HashMap::new),
-            last: false,
+            answers: false,
         }
     }
 
     /// An encoder for the answer to a call with these arguments.
-    pub(crate) fn answering(mut self, arguments: &'a [Bound<'py, PyAny>], turn: Turn) -> Self {
+    pub(crate) fn answering(mut self, arguments: &'a [Bound<'py, PyAny>]) -> Self {
         self.arguments = arguments;
-        self.last = turn == Turn::Last;
+        self.answers = true;
         self
     }
 
@@ -151,12 +151,12 @@ impl<'a, 'py> Encoder<'a, 'py> {
     }
 
     fn dispatch(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        if let Some(place) = self.arguments.iter().position(|argument| argument.is(object)) {
-            if is_immutable(object) {
-                self.out.tag(tag::ARGUMENT);
-                self.out.u64(place as u64);
-                return Ok(());
-            }
+        if let Some(place) = self.arguments.iter().position(|argument| argument.is(object))
+            && is_immutable(object)
+        {
+            self.out.tag(tag::ARGUMENT);
+            self.out.u64(place as u64);
+            return Ok(());
         }
         if object.is_none() {
             self.out.null();
@@ -186,7 +186,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             return self.proxy(object, proxy);
         }
         if let Some(number) = self.number_of(object) {
-            if self.last && self.session.get().side() == Side::Child && loans::is_kept(self.key, number, object.py()) {
+            if self.answers && self.session.get().side() == Side::Child && loans::is_kept(self.key, number) {
                 // The child has put the copy away: it is an object of the child's now, and the caller's own is its former self.
                 return self.reference(object);
             }
@@ -500,7 +500,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             return Ok(());
         }
         // Inside a change a lent container is named by its number, kept or not: it is the caller's own that it belongs to.
-        self.last = false;
+        self.answers = false;
         self.out.array(2);
         self.out.array(changes.len());
         for change in changes {

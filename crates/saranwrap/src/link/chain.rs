@@ -11,7 +11,7 @@ use crate::sys::fd::Bell;
 
 /// How many calls of one thread may be inside each other, over all links.  The other side decides how deep callbacks go, and
 /// it must not exhaust the stack of this process.
-const MAX_NESTING: usize = 2000;
+const MAX_NESTING: usize = 1000;
 
 /// One call that the current thread is in.
 #[derive(Debug, Clone, Copy)]

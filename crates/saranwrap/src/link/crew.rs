@@ -116,3 +116,67 @@ impl Crew {
         self.owned.iter().any(|(owned, bell)| *owned == chain && Arc::ptr_eq(bell, me))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sys::fd::{PollFd, PollFlags, Polled, poll};
+
+    fn bell() -> Arc<Bell> {
+        Arc::new(Bell::new().unwrap())
+    }
+
+    fn rings(bell: &Bell) -> bool {
+        let polled = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(Instant::now())).unwrap();
+        bell.clear();
+        polled == Polled::Ready
+    }
+
+    #[test]
+    fn the_lead_is_passed_on() {
+        let (mut crew, one, two) = (Crew::default(), bell(), bell());
+        [&one, &two].into_iter().for_each(|bell| crew.join(bell));
+        assert!(crew.lead(&one));
+        assert!(crew.lead(&one));
+        assert!(!crew.lead(&two));
+        crew.leave(&one);
+        assert!(rings(&two));
+        assert!(crew.lead(&two));
+    }
+
+    #[test]
+    fn the_lead_is_passed_on_by_one_that_never_took_it() {
+        let (mut crew, one, two, three) = (Crew::default(), bell(), bell(), bell());
+        [&one, &two, &three].into_iter().for_each(|bell| crew.join(bell));
+        assert!(crew.lead(&one));
+        crew.leave(&one);
+        let (woken, other) = if rings(&two) { (&two, &three) } else { (&three, &two) };
+        // It has got its answer meanwhile, and has no need to lead.
+        crew.leave(woken);
+        assert!(rings(other));
+    }
+
+    #[test]
+    fn a_call_goes_to_the_owner_of_its_chain() {
+        let (mut crew, one, two) = (Crew::default(), bell(), bell());
+        [&one, &two].into_iter().for_each(|bell| crew.join(bell));
+        assert!(crew.own(7, &two));
+        assert!(!crew.own(7, &two));
+        assert!(!crew.may_serve(Side::Parent, 7, &one));
+        crew.ring_for(Side::Parent, 7, &one);
+        assert!(rings(&two) && !rings(&one));
+        crew.disown(7, &two);
+        assert!(crew.may_serve(Side::Parent, 7, &one));
+    }
+
+    #[test]
+    fn in_a_child_the_main_loop_serves_what_is_nobodys() {
+        let (mut crew, main, other) = (Crew::default(), bell(), bell());
+        assert!(crew.may_serve(Side::Child, 7, &other));
+        crew.set_server(Some(Arc::clone(&main)));
+        assert!(crew.may_serve(Side::Child, 7, &main) && !crew.may_serve(Side::Child, 7, &other));
+        assert!(crew.may_serve(Side::Parent, 7, &other));
+    }
+}

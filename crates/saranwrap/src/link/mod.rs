@@ -130,7 +130,11 @@ impl Link {
 
     /// Ring this bell when the link ends, for whatever reason.
     pub fn ring_at_end(&self, bell: Arc<Bell>) {
-        let _ = self.at_end.set(bell);
+        let bell = self.at_end.get_or_init(|| bell);
+        // It may have ended already.
+        if self.error().is_some() {
+            bell.ring();
+        }
     }
 
     /// Say who we are and wait for who they are.
