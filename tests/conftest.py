@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -15,7 +16,8 @@ def children() -> set[int]:
     """The processes whose parent is this one, zombies included."""
     found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+        # A thread may end between the listing and the reading.
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
             found.update(int(pid) for pid in file.read().split())
     return found
 

@@ -38,7 +38,7 @@ def test_os_exit_says_the_code():
 def test_a_dead_proxy_repeats_the_same_error():
     p = saranwrap.wrap(os)
     texts = set()
-    for use in (lambda: p._exit(1), lambda: p.getpid(), lambda: p.sep, lambda: repr(p), lambda: p == 1):
+    for use in (lambda: p._exit(1), lambda: p.getpid(), lambda: p.sep, lambda: repr(p), lambda: dir(p)):
         with pytest.raises(saranwrap.ChildDied) as caught:
             use()
         texts.add(str(caught.value))
@@ -103,6 +103,8 @@ def test_dead_callback_does_not_run_after_close():
 
 class Dies:
     """Kills its own process at a chosen step of the walk."""
+
+    step = None
 
     def __init__(self, step):
         self.step = step

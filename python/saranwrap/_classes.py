@@ -195,10 +195,17 @@ def _own(cls: type, name: str) -> Any:
     """What a class answers about itself: as if the classes of this room were not there."""
     value = _type_getattribute(cls, name)
     if name in {"__mro__", "__bases__"}:
-        return tuple(base for base in value if id(base) not in _ours) or (object,)
+        hidden = _ours | _twins(value) if name == "__mro__" else _ours
+        return tuple(base for base in value if id(base) not in hidden) or (object,)
     if name == "__base__":
         return object if id(value) in _ours else value
     return (lambda: list(_own(cls, "__mro__"))) if name == "mro" else value
+
+
+def _twins(order: tuple[type, ...]) -> set[int]:
+    """The local classes that mirrors have put into this order of resolution."""
+    twins = (_raw_dict(base).get("_saran_inherits_") for base in order if isinstance(base, RemoteType))
+    return {id(base) for twin in twins if twin is not None for base in twin.__mro__ if base is not object}
 
 
 def _signature(session: Session, cls: type) -> Any:
@@ -705,12 +712,23 @@ def _reduce(proxy: Any, protocol: Any = 2) -> Any:
     session, target, _ = identity(proxy)
     if _values.current() is session:
         return came_home, (target,)
+    if _plain(proxy):
+        return _reduce_plain(copied(proxy, deep=False))
     kind, function, args, *more = session.request(REDUCE, target, (int(protocol),))
     if kind == "name":
         return named_there, (_token(session), function, args)
     if kind == "call":
         return (function, args, *more)
     return (_REBUILD[kind], (function, *args), *more)
+
+
+def _reduce_plain(value: Any) -> tuple[Any, ...]:
+    """A built-in container; its items come as items do, so a cycle of proxies ends."""
+    if isinstance(value, list):
+        return list, (), None, iter(value)
+    if isinstance(value, dict):
+        return dict, (), None, None, iter(value.items())
+    return type(value), (bytes(value) if isinstance(value, bytearray) else list(value),)
 
 
 def new(cls: type, *args: Any) -> Any:

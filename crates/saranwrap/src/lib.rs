@@ -15,6 +15,23 @@
 //! * `pending`: calls sent and not yet answered
 //! * [`link`]: the conversation; either end may ask
 //! * [`child`]: a process with a link to it
+//!
+//! # The bytes of a request
+//!
+//! ```
+//! use saranwrap::wire::{Reader, Writer};
+//! use saranwrap::{Op, Request};
+//!
+//! let mut body = Writer::new();
+//! Request { op: Op::GetAttr, target: 1, argc: 1 }.write(&mut body);
+//! body.text("gmtime");
+//! assert_eq!(body.as_slice(), b"\x83\x01\x01\x66gmtime");
+//!
+//! let mut reader = Reader::new(body.as_slice());
+//! assert_eq!(Request::read(&mut reader)?.op, Op::GetAttr);
+//! assert_eq!(reader.text("name")?, "gmtime");
+//! # Ok::<(), saranwrap::Error>(())
+//! ```
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("saranwrap runs on Linux; another platform needs its own functions in `sys`");

@@ -186,10 +186,7 @@ fn unsafe_stays_behind_its_fence_and_gives_its_reasons() {
         let fenced = UNSAFE.iter().any(|fence| file.path.starts_with(fence));
         let lines: Vec<_> = file.lines().map(|(_, line)| line).collect();
         for (number, line) in file.code() {
-            if !line
-                .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-                .any(|word| word == "unsafe")
-            {
+            if !is_unsafe(line) {
                 continue;
             }
             if !fenced {
@@ -205,6 +202,16 @@ fn unsafe_stays_behind_its_fence_and_gives_its_reasons() {
         }
     }
     none(faults);
+}
+
+/// Whether the line has the keyword, and not only the word.
+fn is_unsafe(line: &str) -> bool {
+    let follows = ["{", "fn", "impl", "trait", "extern"];
+    let next = |at: usize| line[at..].trim_start();
+    line.match_indices("unsafe").any(|(at, word)| {
+        let next = next(at + word.len());
+        next.starts_with('(') || follows.iter().any(|follow| next.starts_with(follow))
+    })
 }
 
 #[test]
@@ -275,6 +282,9 @@ fn the_members_of_the_rooms_above_are_found() {
     assert_eq!(names, expected);
     assert!(begins_function("    pub(super) fn other(self) -> Self {"));
     assert!(begins_function("fn main() {"));
+    assert!(is_unsafe("    let x = unsafe { y() };"));
+    assert!(is_unsafe("unsafe impl Send for X {}"));
+    assert!(!is_unsafe("its successor is unsafe; and unsafe_code is a lint"));
     assert!(!begins_function("    let f = |fn_name| ();"));
     assert!(!begins_function("/// A fn in prose (here)"));
 }

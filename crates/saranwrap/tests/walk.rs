@@ -243,6 +243,29 @@ fn a_deadline_ends_a_call() {
 }
 
 #[test]
+fn a_deadline_holds_though_others_keep_the_link_busy() {
+    let world = World::new();
+    let (is_holding, let_go) = gates(&world.childs);
+    let late = std::thread::scope(|scope| {
+        let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
+        let asking = scope.spawn(move || {
+            let soon = Instant::now() + Duration::from_millis(30);
+            let toy = Toy::new(&link, 1, &shared);
+            link.ask(&toy, &request("hold", 0), Some(soon)).map(|answer| answer.outcome)
+        });
+        is_holding.recv().unwrap();
+        // Rings its bell all the while: nothing that comes of it may push the deadline away.
+        while !asking.is_finished() {
+            world.link.pump().unwrap();
+        }
+        asking.join().unwrap()
+    });
+    assert_eq!(late.unwrap_err().kind(), Kind::TimedOut);
+    let_go.send(()).unwrap();
+    world.end();
+}
+
+#[test]
 fn close_wakes_every_waiter() {
     let world = World::new();
     let (is_holding, let_go) = gates(&world.childs);
