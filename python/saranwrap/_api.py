@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from saranwrap import _classes, _values
+from saranwrap import _classes, _valued, _values
 from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
 from saranwrap.errors import ChildDied, Refused, SaranwrapError
 
@@ -260,8 +260,9 @@ def _locate(p: object) -> tuple[Session, int]:
     kind = type(p)
     if issubclass(kind, _classes.RemoteType):
         return _classes._bound(p)  # type: ignore[arg-type]
-    if issubclass(kind, ProxyBase):
-        session, target, _ = identity(p)  # type: ignore[arg-type]
+    handle = p if issubclass(kind, ProxyBase) else _valued.handle_of(p) if isinstance(kind, _classes.RemoteType) else None
+    if handle is not None:
+        session, target, _ = identity(handle)  # type: ignore[arg-type]
         return session, target
     if isinstance(p, Child):
         return p._session, 0

@@ -19,7 +19,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from saranwrap import _exceptions, _values
+from saranwrap import _exceptions, _valued, _values
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity, offers_buffer
 from saranwrap.errors import NotTransparent
 
@@ -36,7 +36,7 @@ SPECIAL_NAMES = frozenset(
         for name in (
             "call len length_hint getitem setitem delitem contains iter next reversed bool hash eq ne lt le gt ge "
             "neg pos abs invert int float complex index round trunc floor ceil repr str format bytes fspath dir sizeof "
-            "enter exit await aiter anext aenter aexit get set delete"
+            "enter exit await aiter anext aenter aexit get set delete set_name"
         ).split()
     ]
 ) - {"__idivmod__"}
@@ -44,7 +44,7 @@ SPECIAL_NAMES = frozenset(
 EXCLUDED_NAMES = frozenset(
     "__class__ __dict__ __weakref__ __slots__ __module__ __qualname__ __doc__ __del__ __getattribute__ __getattr__ "
     "__setattr__ __delattr__ __init_subclass__ __subclasshook__ __reduce_ex__ __copy__ __deepcopy__ __abstractmethods__ "
-    "_abc_impl __set_name__ __classcell__ __firstlineno__ __static_attributes__ __mro_entries__ __dir__ __buffer__ "
+    "_abc_impl __classcell__ __firstlineno__ __static_attributes__ __mro_entries__ __dir__ __buffer__ "
     "__release_buffer__ __sizeof__".split()
 )
 # What a class answers about itself here.
@@ -205,7 +205,7 @@ def _own(cls: type, name: str) -> Any:
 def _twins(order: tuple[type, ...]) -> set[int]:
     """The local classes that mirrors have put into this order of resolution."""
     twins = (_raw_dict(base).get("_saran_inherits_") for base in order if isinstance(base, RemoteType))
-    return {id(base) for twin in twins if twin is not None for base in twin.__mro__ if base is not object}
+    return {id(base) for twin in twins if twin is not None for base in twin.__mro__ if base.__module__ != "builtins"}
 
 
 def _signature(session: Session, cls: type) -> Any:
@@ -218,7 +218,7 @@ def _signature(session: Session, cls: type) -> Any:
 def _build(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
     """A class of this room's own making, past the metaclass's `__new__`."""
     twin = namespace.get("_saran_inherits_")
-    if twin is None or not twin.__dictoffset__:
+    if (twin is None or not twin.__dictoffset__) and "_saran_answer_" not in namespace:
         namespace["__slots__"] = ()
     # Else the class gets a `__dict__` of its own, though none is used: it would inherit the offset of the twin's, which in
     # an instance of ours is where the proxy keeps its session.
@@ -262,15 +262,28 @@ def _same_class(local: object, mirror: type) -> bool:
 # --- what a remote class looks like ------------------------------------------------------------------------------------
 
 
+def _kind(cls: type) -> str:
+    if issubclass(cls, BaseException):
+        return "exception"
+    if isinstance(cls, enum.EnumMeta):
+        return "enum"
+    base = _valued.base_of(cls)
+    return "object" if base is None or base is cls else f"value {base.__name__}"
+
+
 def describe(session: Session, cls: type) -> tuple[Any, ...]:
     """All that the other side needs to know in order to build a mirror of `cls`."""
     space = _raw_dict(cls)
-    kind = "exception" if issubclass(cls, BaseException) else "enum" if isinstance(cls, enum.EnumMeta) else "object"
+    kind = _kind(cls)
     ours = {id(object), *_ours}
     if kind == "exception":
         bases: tuple[Any, ...] = tuple(base for base in cls.__bases__ if issubclass(base, BaseException))
     else:
         bases = tuple(session.class_number(base) for base in cls.__bases__ if id(base) not in ours)
+    if kind.startswith("value "):
+        # One flat class below the built-in: a mixin without it has no local form that could stand beside it.
+        below = [base for base in cls.__mro__ if base not in _valued.base_of(cls).__mro__]  # type: ignore[union-attr]
+        space = {name: value for base in reversed(below) for name, value in _raw_dict(base).items()}
     names = tuple(name for name in space if isinstance(name, str) and not name.startswith("_saran_"))
     every = {name for base in cls.__mro__ if id(base) not in ours for name in _raw_dict(base)} & SPECIAL_NAMES
     meta = type(cls)
@@ -318,6 +331,8 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
     if kind == "exception":
         mirror = _make_exception(meta, name, bases, names, namespace, number)
         return mirror, mirror
+    if kind.startswith("value "):
+        return _make_valued(meta, name, kind, session, bases, names, nones, namespace, twin)
     _add_members(namespace, names, nones, number, concatenates)
     parents = list(dict.fromkeys(_parent(session, base) for base in bases))
     if buffer and not any(issubclass(parent, BufferBase) for parent in parents):
@@ -340,6 +355,30 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
         answer = mirror
     _register(mirror, answer if answer is not mirror else None, protocol)
     return mirror, answer
+
+
+def _make_valued(
+    meta: type, name: str, kind: str, session: Session, bases: Any, names: Any, nones: Any, namespace: Any, twin: Any
+) -> tuple[type, type]:
+    base = next(base for base in _values.VALUE_BASES if kind == f"value {base.__name__}")
+    mirrors = [session.mirror(number) for number in bases]
+    parents = tuple(mirror for mirror in mirrors if issubclass(mirror, base) and isinstance(mirror, RemoteType)) or (base,)
+    number = namespace["_saran_number_"]
+    members = _valued.members(number, names, nones, RemoteAttribute, _special_method, SPECIAL_NAMES - {"__repr__", "__dir__"})
+    if base is not str:
+        members.setdefault("__str__", _valued.remote_str)
+    namespace = {**members, **namespace, "_saran_answer_": None}
+    for inherits in (twin, None):
+        try:
+            mirror = _build(meta, name, parents, {**namespace, "_saran_inherits_": inherits})
+        except TypeError:
+            if inherits is None:
+                raise
+            continue
+        break
+    if twin is not None and not type.__subclasscheck__(twin, mirror):
+        type.__setattr__(mirror, "_saran_answer_", twin)
+    return mirror, mirror
 
 
 def _may_inherit(twin: type) -> bool:
@@ -453,8 +492,8 @@ def _ask(self: Any, name: str, number: int, args: tuple[Any, ...]) -> Any:
 
 
 def _target(self: Any) -> tuple[Session, int, bool]:
-    if isinstance(self, BaseException):
-        handle = self.__dict__.get(_exceptions.HOME)
+    if not issubclass(type(self), ProxyBase):
+        handle = _valued.handle_of(self)
         if handle is None:
             raise TypeError(f"this {type(self).__name__!r} was made here and has no remote part yet")
         session, target, _ = identity(handle)
@@ -687,7 +726,7 @@ def reduce(proxy: Any, name: str) -> Callable[..., Any]:
 
 def copied(proxy: Any, *, deep: bool) -> Any:
     """Plain data by value; other objects by value from a child that is trusted, else a copy made in the child."""
-    session, target, _ = identity(proxy)
+    session, target, _ = _target(proxy)
     if not deep and _plain(proxy):
         return session.request(COPY, target, (session.trust, False))
     if _plain(proxy) or session.trust:
@@ -709,7 +748,7 @@ def _child_copy(session: Session) -> Any:
 
 def _reduce(proxy: Any, protocol: Any = 2) -> Any:
     """Pickling, here: by the parts that the object itself names, so that it is unpickled in the child, and never here."""
-    session, target, _ = identity(proxy)
+    session, target, _ = _target(proxy)
     if _values.current() is session:
         return came_home, (target,)
     if _plain(proxy):
@@ -801,7 +840,11 @@ def _class_of(token: int, number: int) -> type:
 class _ProxyCheck(type):
     def __instancecheck__(cls, instance: object) -> bool:
         kind = type(instance)
-        remote = issubclass(kind, ProxyBase) or (issubclass(kind, RemoteType) and session_of(instance) is not None)  # type: ignore[arg-type]
+        remote = (
+            issubclass(kind, ProxyBase)
+            or (issubclass(kind, RemoteType) and session_of(instance) is not None)  # type: ignore[arg-type]
+            or (isinstance(kind, RemoteType) and _valued.handle_of(instance) is not None)
+        )
         return remote and (cls is Proxy or callable(instance))
 
     def __subclasscheck__(cls, subclass: type) -> bool:

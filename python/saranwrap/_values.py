@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from saranwrap._native import Session
 
 # How an object crosses; the numbers are those of `convert/encode.rs`.
-REFERENCE, KNOWN, NAMED, PICKLE = 0, 1, 2, 3
+REFERENCE, KNOWN, NAMED, PICKLE, VALUED = 0, 1, 2, 3, 4
+# The immutable built-ins that can be subclassed. The order matters to nobody: a class can have only one of them as a base.
+VALUE_BASES: tuple[type, ...] = (str, bytes, int, float, complex, tuple, frozenset)
 
 # Functions of these modules neither keep state nor look at their process, so both sides may use their own.
 PURE_MODULES = frozenset({"_operator", "math", "cmath"})
@@ -129,6 +131,8 @@ def route(session: Session, obj: Any) -> int:
         return KNOWN
     if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
         return NAMED
+    if issubclass(cls, VALUE_BASES):
+        return VALUED
     if not session.is_parent:
         return REFERENCE
     if session.by_value and issubclass(cls, session.by_value):

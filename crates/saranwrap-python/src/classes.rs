@@ -75,6 +75,25 @@ pub(crate) fn handle<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Boun
     make(session, id, Mirror { class: base.clone_ref(session.py()), answer: base, derived: false })
 }
 
+/// The one stand-in for an instance of a subclass of an immutable built-in: a real instance of such a subclass here.
+pub(crate) fn valued<'py>(
+    session: &Bound<'py, Session>,
+    id: u64,
+    class: u64,
+    value: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>> {
+    let py = session.py();
+    let mirror = mirror(session, class)?;
+    let handle = handle(session, id)?;
+    let proxy = handle.cast::<Proxy>()?.get();
+    if let Some(known) = proxy.valued(py) {
+        return Ok(known);
+    }
+    let made = names::MAKE_VALUED.get(py)?.call1((&handle, mirror.class, value))?;
+    proxy.set_valued(&made);
+    Ok(made)
+}
+
 fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: Mirror) -> Result<Bound<'py, PyAny>> {
     static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static NEW_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -58,6 +58,10 @@ names! {
     RESOLVE = "saranwrap._values"."resolve";
     PICKLE = "saranwrap._values"."pickle";
     UNPICKLE = "saranwrap._values"."unpickle";
+    HAS_VALUE = "saranwrap._valued"."has_value";
+    PLAIN_VALUE = "saranwrap._valued"."plain";
+    MAKE_VALUED = "saranwrap._valued"."instance";
+    HANDLE = "saranwrap._valued"."handle_of";
     // Exceptions.
     EXCEPTION_PARTS = "saranwrap._exceptions"."parts";
     EXCEPTION_BUILD = "saranwrap._exceptions"."build";

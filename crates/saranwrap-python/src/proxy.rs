@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
@@ -33,13 +34,16 @@ pub(crate) struct Proxy {
     answer: Py<PyAny>,
     /// The class was derived here from a remote one: some of its methods are local.
     derived: bool,
+    /// For the bare proxy inside a stand-in that has a value of its own: that stand-in. They hold each other, as the one must
+    /// not die before the other; the collector of cycles frees both.
+    valued: Mutex<Option<Py<PyAny>>>,
 }
 
 #[pymethods]
 impl Proxy {
     #[new]
     fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> Self {
-        Self { session, id, count: AtomicU64::new(1), answer, derived }
+        Self { session, id, count: AtomicU64::new(1), answer, derived, valued: Mutex::new(None) }
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
@@ -79,7 +83,16 @@ impl Proxy {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.session)?;
-        visit.call(&self.answer)
+        visit.call(&self.answer)?;
+        match self.valued.try_lock() {
+            Ok(valued) => visit.call(&*valued),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let valued = self.lock_valued().take();
+        drop(valued);
     }
 }
 
@@ -144,6 +157,19 @@ impl Proxy {
 
     pub(crate) fn derived(&self) -> bool {
         self.derived
+    }
+
+    pub(crate) fn valued<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.lock_valued().as_ref().map(|valued| valued.bind(py).clone())
+    }
+
+    pub(crate) fn set_valued(&self, valued: &Bound<'_, PyAny>) {
+        let before = self.lock_valued().replace(valued.clone().unbind());
+        drop(before);
+    }
+
+    fn lock_valued(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
+        self.valued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -58,6 +58,8 @@ pub mod tag {
     pub const ARGUMENT: u64 = 21268;
     /// `place`: in a change, the item that stood at this place before.
     pub const MARKED: u64 = 21269;
+    /// `[id, class, value]`: like MINE, an instance of a subclass of an immutable built-in, with the value that it has as one.
+    pub const VALUED: u64 = 21270;
 
     /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
     pub const NAMES: &[(u64, &str)] = &[
@@ -83,6 +85,7 @@ pub mod tag {
         (PICKLE, "PICKLE"),
         (ARGUMENT, "ARGUMENT"),
         (MARKED, "MARKED"),
+        (VALUED, "VALUED"),
     ];
 }
 

@@ -122,6 +122,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::TRACEBACK => self.traceback(),
             tag::PICKLE => self.pickle(),
             tag::ARGUMENT => self.argument(),
+            tag::VALUED => self.valued(),
             unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
         }
     }
@@ -217,6 +218,16 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let id = self.reader.u64("id")?;
         let class = self.reader.u64("class")?;
         classes::proxy(self.session, id, class)
+    }
+
+    fn valued(&mut self) -> Result<Bound<'py, PyAny>> {
+        if self.reader.array("valued reference")? != 3 {
+            return Err(Error::garbled("a valued reference does not have 3 parts").into());
+        }
+        let id = self.reader.u64("id")?;
+        let class = self.reader.u64("class")?;
+        let value = self.value()?;
+        classes::valued(self.session, id, class, &value)
     }
 
     fn class(&mut self) -> Result<Bound<'py, PyAny>> {

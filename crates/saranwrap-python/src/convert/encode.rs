@@ -41,6 +41,7 @@ mod route {
     pub(super) const KNOWN: u8 = 1;
     pub(super) const NAMED: u8 = 2;
     pub(super) const PICKLE: u8 = 3;
+    pub(super) const VALUED: u8 = 4;
 }
 
 pub(crate) struct Encoder<'a, 'py> {
@@ -136,18 +137,45 @@ impl<'a, 'py> Encoder<'a, 'py> {
         if object.is_instance_of::<PyType>() {
             return self.class(object);
         }
-        let session = self.session.get();
-        let class = object.get_type().into_any();
-        let (id, class) = {
-            let mut exports = session.exports();
-            (exports.give(object), exports.pin(&class))
-        };
-        self.given.push(id);
+        if names::HAS_VALUE.get(object.py())?.call1((object.get_type(),))?.is_truthy()? {
+            return self.valued(object);
+        }
+        let (id, class) = self.give(object);
         self.out.tag(tag::MINE);
         self.out.array(2);
         self.out.u64(id);
         self.out.u64(class);
         Ok(())
+    }
+
+    /// An instance of a subclass of an immutable built-in: by reference, with the value that it has as one.
+    fn valued(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        let value = names::PLAIN_VALUE.get(object.py())?.call1((object,))?;
+        let (id, class) = self.give(object);
+        self.out.tag(tag::VALUED);
+        self.out.array(3);
+        self.out.u64(id);
+        self.out.u64(class);
+        self.value(&value)
+    }
+
+    /// The stand-in for one of those: it goes home as the object itself.
+    fn valued_proxy(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        let handle = names::HANDLE.get(object.py())?.call1((object,))?;
+        match handle.cast::<Proxy>() {
+            Ok(proxy) if proxy.get().session.is(self.session) => self.proxy(&handle, proxy),
+            _ => self.valued(object),
+        }
+    }
+
+    fn give(&mut self, object: &Bound<'py, PyAny>) -> (u64, u64) {
+        let class = object.get_type().into_any();
+        let given = {
+            let mut exports = self.session.get().exports();
+            (exports.give(object), exports.pin(&class))
+        };
+        self.given.push(given.0);
+        given
     }
 
     fn dispatch(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
@@ -199,6 +227,9 @@ impl<'a, 'py> Encoder<'a, 'py> {
         }
         if object.is_instance_of::<PyBaseException>() {
             return self.exception(object);
+        }
+        if object.get_type().get_type().is_subclass(names::REMOTE_TYPE.get(object.py())?)? {
+            return self.valued_proxy(object);
         }
         if self.lends() && self.container(object)? {
             return Ok(());
@@ -393,6 +424,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         match names::ROUTE.get(py)?.call1((self.session, object))?.extract::<u8>()? {
             route::KNOWN => self.known(object),
             route::NAMED if self.named(object)? => Ok(()),
+            route::VALUED if self.mode == Mode::Normal => self.valued(object),
             route::PICKLE if self.session.get().side() == Side::Parent => self.pickled(object, false),
             _ => match self.mode {
                 Mode::Normal | Mode::Shallow => self.reference(object),

@@ -1,0 +1,136 @@
+"""A child that lies: it speaks the protocol's frames by hand, as a list of steps says. The standard library is all it needs.
+
+Run as `python hostile_child.py FILE`, where the file holds the steps in JSON. Imported, it has what the steps are made of.
+
+A step is one of
+    ["say", hex]            these bytes, as they are; where they hold the marks ID and CHAIN, those of the last call read
+    ["listen", kind]        read frames until one of this kind comes
+    ["end", code]           leave at once
+After the last step it reads on, and says nothing more until its parent is gone.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+
+HELLO, CALL, REPLY, RAISED, RELEASE, CANCEL, BYE = range(1, 8)
+HEADER = struct.Struct("<IB3xQQ")
+# Where a frame answers a call that nobody has asked yet, these stand for the call's numbers.
+ID, CHAIN = b"\xfe<the-id", b"\xfe<chain>"
+OURS = 1 << 63
+
+LIST, DICT, SET, BYTEARRAY, SAME, THEIRS, MINE, CLASS, NAMED, FROZENSET, COMPLEX = range(21248, 21259)
+ELLIPSIS, NOT_IMPLEMENTED, SLICE, RANGE, SURROGATES, KNOWN, EXCEPTION, TRACEBACK, PICKLE, ARGUMENT, MARKED = range(
+    21259, 21270
+)
+
+
+class Tag:
+    """A tagged value."""
+
+    def __init__(self, number, content):
+        self.number, self.content = number, content
+
+
+def head(major, number):
+    """The first bytes of an item."""
+    if number < 24:
+        return bytes([major << 5 | number])
+    for code, layout in ((24, ">B"), (25, ">H"), (26, ">I"), (27, ">Q")):
+        if number < 1 << (8 * struct.calcsize(layout)):
+            return bytes([major << 5 | code]) + struct.pack(layout, number)
+    raise OverflowError(number)
+
+
+def cbor(value):
+    """The bytes of a value. Bytes within a tuple are a byte string; `Tag(None, bytes)` puts them in as they are."""
+    if isinstance(value, Tag):
+        return value.content if value.number is None else head(6, value.number) + cbor(value.content)
+    if value is None or isinstance(value, bool):
+        return {None: b"\xf6", False: b"\xf4", True: b"\xf5"}[value]
+    if isinstance(value, int):
+        return head(0, value) if value >= 0 else head(1, -1 - value)
+    if isinstance(value, float):
+        return b"\xfb" + struct.pack(">d", value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    if isinstance(value, dict):
+        return head(5, len(value)) + b"".join(cbor(key) + cbor(item) for key, item in value.items())
+    return head(4, len(value)) + b"".join(map(cbor, value))
+
+
+def raw(data):
+    """Bytes that are no value, in the place of one."""
+    return Tag(None, data)
+
+
+def frame(kind, body=b"", number=0, chain=0, length=None):
+    """A frame; `number` and `chain` may be the marks."""
+    numbers = [part if isinstance(part, bytes) else struct.pack("<Q", part) for part in (number, chain)]
+    return struct.pack("<IB3x", len(body) if length is None else length, kind) + b"".join(numbers) + body
+
+
+def say(data):
+    """The step that sends these bytes."""
+    return ["say", data.hex()]
+
+
+def hello(protocol=1, **more):
+    """The step that greets."""
+    return say(frame(HELLO, cbor({"protocol": protocol, "version": "9.9", "pid": 1, **more})))
+
+
+def answer(value, kind=REPLY):
+    """The steps that wait for a call and answer it."""
+    return [["listen", CALL], say(frame(kind, cbor(value), ID, CHAIN))]
+
+
+def ask(op, target, *args):
+    """The steps that wait for a call and, instead of answering it, ask something in its chain and read the answer."""
+    return [["listen", CALL], say(frame(CALL, cbor([op, target, *args]), OURS | 1, CHAIN)), ["listen", None]]
+
+
+def main():
+    """Say what the file says."""
+    link = socket.socket(fileno=os.dup(0))
+    data, ancillary, *_ = link.recvmsg(1, socket.CMSG_SPACE(4))
+    assert data == b"0"
+    for _, _, fds in ancillary:
+        os.dup2(array.array("i", fds)[0], 0)
+    stream = link.makefile("rb")
+
+    def listen(wanted):
+        while True:
+            read = stream.read(HEADER.size)
+            if len(read) < HEADER.size:
+                os._exit(0)
+            length, kind, *_ = HEADER.unpack(read)
+            stream.read(length)
+            if kind == wanted or (wanted is None and kind in {REPLY, RAISED}):
+                return read[8:16], read[16:24]
+
+    called = (bytes(8), bytes(8))
+    for step, argument in json.loads(Path(sys.argv[1]).read_text(encoding="ascii")):
+        if step == "say":
+            try:
+                link.sendall(bytes.fromhex(argument).replace(ID, called[0]).replace(CHAIN, called[1]))
+            except BrokenPipeError:
+                os._exit(0)
+        elif step == "listen":
+            heard = listen(argument)
+            called = heard if argument == CALL else called
+        else:
+            os._exit(argument)
+    listen(0)
+
+
+if __name__ == "__main__":
+    main()
