@@ -4,8 +4,10 @@ Run as `python hostile_child.py FILE`, where the file holds the steps in JSON. I
 
 A step is one of
     ["say", hex]            these bytes, as they are; where they hold the marks ID and CHAIN, those of the last call read
-    ["listen", kind]        read frames until one of this kind comes
-    ["end", code]           leave at once
+    ["listen", kind]        read frames until one of this kind comes; null is for an answer of either kind
+    ["echo", null]          answer the last call with the kind and the body of the last frame read
+    ["forever", hex]        answer every call with this body
+    ["end", code]           leave at once; minus a number is a signal
 After the last step it reads on, and says nothing more until its parent is gone.
 """
 
@@ -94,42 +96,64 @@ def answer(value, kind=REPLY):
 
 
 def ask(op, target, *args):
-    """The steps that wait for a call and, instead of answering it, ask something in its chain and read the answer."""
-    return [["listen", CALL], say(frame(CALL, cbor([op, target, *args]), OURS | 1, CHAIN)), ["listen", None]]
+    """The steps that wait for a call, ask something before they answer it, and answer with what that came to."""
+    question = say(frame(CALL, cbor([op, target, *args]), OURS | 1, CHAIN))
+    return [["listen", CALL], question, ["listen", None], ["echo", None]]
 
 
-def main():
-    """Say what the file says."""
-    link = socket.socket(fileno=os.dup(0))
-    data, ancillary, *_ = link.recvmsg(1, socket.CMSG_SPACE(4))
-    assert data == b"0"
-    for _, _, fds in ancillary:
-        os.dup2(array.array("i", fds)[0], 0)
-    stream = link.makefile("rb")
+class Link:
+    """The parent's end of the world."""
 
-    def listen(wanted):
-        while True:
-            read = stream.read(HEADER.size)
+    def __init__(self):
+        self.socket = socket.socket(fileno=os.dup(0))
+        data, ancillary, *_ = self.socket.recvmsg(1, socket.CMSG_SPACE(4))
+        assert data == b"0"
+        for _, _, fds in ancillary:
+            os.dup2(array.array("i", fds)[0], 0)
+        self.stream = self.socket.makefile("rb")
+        self.called = bytes(16)
+        self.heard = (0, b"")
+
+    def say(self, text):
+        data = bytes.fromhex(text).replace(ID, self.called[:8]).replace(CHAIN, self.called[8:])
+        try:
+            self.socket.sendall(data)
+        except BrokenPipeError:
+            os._exit(0)
+
+    def listen(self, wanted):
+        kind = None
+        while kind != wanted and not (wanted is None and kind in {REPLY, RAISED}):
+            read = self.stream.read(HEADER.size)
             if len(read) < HEADER.size:
                 os._exit(0)
             length, kind, *_ = HEADER.unpack(read)
-            stream.read(length)
-            if kind == wanted or (wanted is None and kind in {REPLY, RAISED}):
-                return read[8:16], read[16:24]
+            self.heard = (kind, self.stream.read(length))
+            if kind == CALL:
+                called = read[8:]
+        if wanted == CALL:
+            self.called = called
 
-    called = (bytes(8), bytes(8))
+    def echo(self, _):
+        self.say(frame(REPLY, cbor(self.heard), ID, CHAIN).hex())
+
+    def forever(self, text):
+        while True:
+            self.listen(CALL)
+            self.say(frame(REPLY, bytes.fromhex(text), ID, CHAIN).hex())
+
+    def end(self, code):
+        if code < 0:
+            os.kill(os.getpid(), -code)
+        os._exit(code)
+
+
+def main():
+    """Do what the file says."""
+    link = Link()
     for step, argument in json.loads(Path(sys.argv[1]).read_text(encoding="ascii")):
-        if step == "say":
-            try:
-                link.sendall(bytes.fromhex(argument).replace(ID, called[0]).replace(CHAIN, called[1]))
-            except BrokenPipeError:
-                os._exit(0)
-        elif step == "listen":
-            heard = listen(argument)
-            called = heard if argument == CALL else called
-        else:
-            os._exit(argument)
-    listen(0)
+        getattr(link, step)(argument)
+    link.listen(0)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from saranwrap._api import (
 )
 from saranwrap._classes import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
-from saranwrap.errors import ChildDied, ForkedProxy, LinkClosed, NotTransparent, ProtocolError, Refused, SaranwrapError
+from saranwrap.errors import ChildDied, ForkedProxy, LinkClosed, NotTransparent, ProtocolError, Refused, SaranwrapError, Unreachable
 
 __all__ = [
     "CallableProxy",
@@ -30,6 +30,7 @@ __all__ = [
     "Proxy",
     "Refused",
     "SaranwrapError",
+    "Unreachable",
     "__version__",
     "close",
     "getpid",

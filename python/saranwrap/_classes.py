@@ -265,10 +265,11 @@ def _same_class(local: object, mirror: type) -> bool:
 def _kind(cls: type) -> str:
     if issubclass(cls, BaseException):
         return "exception"
-    if isinstance(cls, enum.EnumMeta):
-        return "enum"
     base = _valued.base_of(cls)
-    return "object" if base is None or base is cls else f"value {base.__name__}"
+    value = "" if base is None or base is cls else f"value {base.__name__}"
+    if isinstance(cls, enum.EnumMeta):
+        return f"enum {value}"
+    return value or "object"
 
 
 def describe(session: Session, cls: type) -> tuple[Any, ...]:
@@ -280,7 +281,7 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         bases: tuple[Any, ...] = tuple(base for base in cls.__bases__ if issubclass(base, BaseException))
     else:
         bases = tuple(session.class_number(base) for base in cls.__bases__ if id(base) not in ours)
-    if kind.startswith("value "):
+    if "value " in kind:
         # One flat class below the built-in: a mixin without it has no local form that could stand beside it.
         below = [base for base in cls.__mro__ if base not in _valued.base_of(cls).__mro__]  # type: ignore[union-attr]
         space = {name: value for base in reversed(below) for name, value in _raw_dict(base).items()}
@@ -304,16 +305,17 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         type(space.get("__add__")) is types.WrapperDescriptorType and "__radd__" not in every,
         kind == "object" and offers_buffer(cls),
         meta.__name__,
+        tuple(place for place, abc in enumerate(_ABCS) if _is_subclass(cls, abc)),
     )
 
 
 def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:
     """The local class for a remote one, and what `__class__` of its instances answers."""
-    module, qualname, kind, bases, names, nones, protocol, meta_names, checks, every, concatenates, buffer, meta_name = description
+    module, qualname, kind, bases, names, nones, protocol, meta_names, checks, every, concatenates, buffer, meta_name, abcs = description
     twin = _values.find(module, qualname)
     twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
     if twin is not None and (
-        (kind == "exception" and issubclass(twin, BaseException)) or (kind == "enum" and isinstance(twin, enum.EnumMeta))
+        (kind == "exception" and issubclass(twin, BaseException)) or (kind.startswith("enum") and isinstance(twin, enum.EnumMeta))
     ):
         return twin, twin
     namespace: dict[str, Any] = {
@@ -331,8 +333,8 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
     if kind == "exception":
         mirror = _make_exception(meta, name, bases, names, namespace, number)
         return mirror, mirror
-    if kind.startswith("value "):
-        return _make_valued(meta, name, kind, session, bases, names, nones, namespace, twin)
+    if "value " in kind:
+        return _make_valued(meta, name, kind.split()[-1], session, bases, names, nones, namespace, twin)
     _add_members(namespace, names, nones, number, concatenates)
     parents = list(dict.fromkeys(_parent(session, base) for base in bases))
     if buffer and not any(issubclass(parent, BufferBase) for parent in parents):
@@ -353,14 +355,16 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
     answer = twin if twin is not None else _hidden(module, qualname) or mirror
     if twin is not None and type.__subclasscheck__(twin, mirror):
         answer = mirror
-    _register(mirror, answer if answer is not mirror else None, protocol)
+    if not checks:
+        # One with its own idea of `issubclass` would be asked, over the link, about every class that anybody asks about.
+        _register(mirror, abcs, protocol)
     return mirror, answer
 
 
 def _make_valued(
     meta: type, name: str, kind: str, session: Session, bases: Any, names: Any, nones: Any, namespace: Any, twin: Any
 ) -> tuple[type, type]:
-    base = next(base for base in _values.VALUE_BASES if kind == f"value {base.__name__}")
+    base = next(base for base in _values.VALUE_BASES if kind == base.__name__)
     mirrors = [session.mirror(number) for number in bases]
     parents = tuple(mirror for mirror in mirrors if issubclass(mirror, base) and isinstance(mirror, RemoteType)) or (base,)
     number = namespace["_saran_number_"]
@@ -418,23 +422,30 @@ def _add_members(
         namespace.pop(name, None)
 
 
+# The abstract base classes of which a class says that it is one of them: by their place in this list.
 _ABCS = [
-    *(getattr(collections.abc, name) for name in collections.abc.__all__),
-    *(getattr(numbers, name) for name in numbers.__all__),
+    *(getattr(collections.abc, name) for name in sorted(collections.abc.__all__) if name not in {"ByteString", "Buffer"}),
+    *(getattr(numbers, name) for name in sorted(numbers.__all__)),
 ]
 
 
-def _register(mirror: type, twin: type | None, protocol: str) -> None:
-    """Tell the abstract base classes what this class is, as the remote one would be told from."""
+def _is_subclass(cls: type, abc: type) -> bool:
+    try:
+        return issubclass(cls, abc)
+    except Exception:  # noqa: BLE001  a metaclass may have its own idea of the question
+        return False
+
+
+def _register(mirror: type, abcs: tuple[int, ...], protocol: str) -> None:
+    """Tell the abstract base classes what this class is: the remote one may have been registered with them."""
     if protocol and not _type_getattribute(mirror, "__flags__") & (3 << 5):
         # This sets the type's flag for `match`: a sequence or mapping pattern looks at nothing else.
         with contextlib.suppress(RuntimeError):
             (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
-    if twin is None:
-        return
-    for abc in _ABCS:
-        if abc is not collections.abc.ByteString and issubclass(twin, abc) and not issubclass(mirror, abc):
-            abc.register(mirror)
+    for place in abcs:
+        if 0 <= place < len(_ABCS) and not issubclass(mirror, _ABCS[place]):
+            with contextlib.suppress(RuntimeError):
+                _ABCS[place].register(mirror)
 
 
 @functools.cache

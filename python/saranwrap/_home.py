@@ -1,6 +1,7 @@
-"""What a child asks of its parent beyond the objects: to show a warning and to write to `sys.stdout` and `sys.stderr`.
+"""What a child asks of its parent beyond the objects: to show a warning or what could not be raised, and to write to
+`sys.stdout` and `sys.stderr`.
 
-Both go on while a call is served, on the thread that waits for it, so that a filter that turns a warning into an error, or a
+All this goes on while a call is served, on the thread that waits for it, so that a filter that turns a warning into an error, or a
 stream that the user put in the place of `sys.stdout`, works as if the code ran here.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import types
 import warnings
 from typing import IO, TYPE_CHECKING, Any
@@ -25,7 +27,22 @@ def answer(kind: str, *args: Any) -> Any:
     if kind in {"stdout", "stderr"}:
         stream = getattr(sys, kind)
         return stream.write(args[0]) if stream is not None else None
+    if kind == "unraisable":
+        return _unraisable(*args)
     raise ValueError(f"a child cannot ask for {kind!r}")
+
+
+def _unraisable(error: Any, message: Any, source: Any) -> None:
+    """What the child's code could not raise, such as an exception in a `__del__`."""
+    if sys.unraisablehook is sys.__unraisablehook__:
+        # The interpreter's own hook takes only what the interpreter made.
+        print(f"{message or 'Exception ignored in'}: {source!r}", file=sys.stderr)
+        traceback.print_exception(error, file=sys.stderr)
+        return
+    about = types.SimpleNamespace(
+        exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=message, object=source
+    )
+    sys.unraisablehook(about)  # type: ignore[arg-type]
 
 
 # What has been shown from where, as the interpreter keeps it in each module for its own warnings.
@@ -92,6 +109,15 @@ def move_in(session: Session) -> None:
         else:
             inherited(message, category, filename, lineno, file, line)
 
+    ignored = sys.unraisablehook
+
+    def unraisable(about: Any) -> None:
+        if session.serving and about.exc_value is not None:
+            session.call(0, ("unraisable", about.exc_value, about.err_msg, about.object), None)
+        else:
+            ignored(about)
+
+    sys.unraisablehook = unraisable
     # The parent's filters decide; here every warning is let through.
     warnings.simplefilter("always")
     warnings.showwarning = show

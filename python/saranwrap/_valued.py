@@ -6,7 +6,6 @@ looks at nothing but that value, takes it as it would take the original. All tha
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +32,9 @@ def base_of(cls: type) -> type | None:
 
 
 def has_value(cls: type) -> bool:
-    """Whether instances of `cls` have a stand-in with a value. Members of enums cross as members."""
+    """Whether instances of `cls` have a stand-in with a value."""
     base = base_of(cls)
-    return base is not None and base is not cls and not issubclass(cls, enum.Enum)
+    return base is not None and base is not cls
 
 
 def plain(value: Any) -> Any:
@@ -51,7 +50,12 @@ def plain(value: Any) -> Any:
 
 def instance(handle: ProxyBase, cls: type, value: Any) -> Any:
     """The stand-in for the object behind `handle`."""
+    from saranwrap import _classes
+
     base = base_of(cls)
+    if not isinstance(cls, _classes.RemoteType):
+        # A member of an enum that is local here: the bare proxy tells it well enough.
+        return handle
     if base is None or type(value) is not base:
         raise TypeError(f"the other side sent a {type(value).__name__!r} as the value of a {cls.__name__!r}")
     made = base.__new__(cls, value)

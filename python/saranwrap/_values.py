@@ -49,7 +49,10 @@ def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
         if obj in HIDDEN_TYPES:
             return "types", HIDDEN_TYPES[obj]
         if id(obj) in _resolved or (session.is_parent and _has(session, module)):
-            return (module, qualname) if find(module, qualname) is obj else None
+            if find(module, qualname) is not obj:
+                return None
+            _resolved.setdefault(id(obj), obj)
+            return module, qualname
         return None
     return _function_name(session, obj)
 
@@ -93,6 +96,8 @@ def _is_module(obj: object) -> bool:
 def resolve(session: Session, module: str, qualname: str) -> Any:
     """The class or builtin function that the other side named."""
     obj = find(module, qualname)
+    if session.is_parent and not session.trust and id(obj) not in _resolved and not _is_harmless(module, obj):
+        raise LookupError(f"the child named {module}.{qualname}, which this process did not give to it")
     if obj is None and not session.is_parent:
         obj = importlib.import_module(module)
         for part in qualname.split("."):
@@ -120,6 +125,13 @@ def _standard(module: str, name: str) -> Any:
         spec.loader.exec_module(private)
         found = getattr(private, name)
     return found
+
+
+def _is_harmless(module: str, obj: object) -> bool:
+    """A type of the language or a function without effect: all that a child may name that was not named to it."""
+    if isinstance(obj, type):
+        return module in {"builtins", "types"}
+    return module in PURE_MODULES or (module == "builtins" and getattr(obj, "__name__", None) not in IMPURE_BUILTINS)
 
 
 def route(session: Session, obj: Any) -> int:

@@ -56,3 +56,7 @@ class ForkedProxy(SaranwrapError):
 
 class NotTransparent(SaranwrapError, TypeError):
     """What was asked cannot work on an object that lives in another process. The message names the remedy."""
+
+
+class Unreachable(Refused, AttributeError):
+    """A child that is not trusted reached, through an object that it was given, for the code or the modules around it."""

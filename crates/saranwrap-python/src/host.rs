@@ -12,6 +12,7 @@ use saranwrap::wire::{Reader, Writer};
 
 use crate::convert::{Decoder, Encoder, Mode};
 use crate::fault::{Fault, Result};
+use crate::guard;
 use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::session::Session;
@@ -131,7 +132,18 @@ impl<'py> PyHost<'_, 'py> {
 
     fn apply_op(&self, op: Op, target: u64, args: &[Bound<'py, PyAny>]) -> Result<Answer<'py>> {
         let py = self.session.py();
-        let object = || self.session.get().exported(py, target);
+        let session = self.session.get();
+        let guarded = session.side() == Side::Parent && !session.trusts();
+        if guarded {
+            guard::check_op(op, target)?;
+        }
+        let object = || {
+            let object = session.exported(py, target)?;
+            if guarded {
+                guard::check_reach(op, &object, args)?;
+            }
+            Ok::<_, Fault>(object)
+        };
         let plain = |object: PyResult<Bound<'py, PyAny>>| Ok(Answer::Plain(object?));
         let done = |result: PyResult<()>| result.map(|()| Answer::Plain(py.None().into_bound(py))).map_err(Fault::from);
         match (op, args) {

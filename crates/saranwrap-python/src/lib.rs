@@ -10,6 +10,7 @@ mod classes;
 mod convert;
 mod exports;
 mod fault;
+mod guard;
 mod host;
 mod loans;
 mod names;

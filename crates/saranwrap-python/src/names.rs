@@ -37,6 +37,7 @@ names! {
     REFUSED = "saranwrap.errors"."Refused";
     PROTOCOL_ERROR = "saranwrap.errors"."ProtocolError";
     FORKED_PROXY = "saranwrap.errors"."ForkedProxy";
+    UNREACHABLE = "saranwrap.errors"."Unreachable";
     NOT_TRANSPARENT = "saranwrap.errors"."NotTransparent";
     SARANWRAP_ERROR = "saranwrap.errors"."SaranwrapError";
     // Remote classes as local classes.
