@@ -76,7 +76,7 @@ class RemoteType(ABCMeta):
     def __init__(cls, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, /, *args: Any, **kwargs: Any) -> Any:
         session, number = _bound(cls)
         if issubclass(cls, BaseException) and _is_derived(cls):
             return type.__call__(cls, *args, **kwargs)
@@ -265,8 +265,7 @@ def _same_class(local: object, mirror: type) -> bool:
 def _kind(cls: type) -> str:
     if issubclass(cls, BaseException):
         return "exception"
-    base = _valued.base_of(cls)
-    value = "" if base is None or base is cls else f"value {base.__name__}"
+    value = f"value {_valued.base_of(cls).__name__}" if _valued.has_value(cls) else ""  # type: ignore[union-attr]
     if isinstance(cls, enum.EnumMeta):
         return f"enum {value}"
     return value or "object"
@@ -283,7 +282,9 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         bases = tuple(session.class_number(base) for base in cls.__bases__ if id(base) not in ours)
     if "value " in kind:
         # One flat class below the built-in: a mixin without it has no local form that could stand beside it.
-        below = [base for base in cls.__mro__ if base not in _valued.base_of(cls).__mro__]  # type: ignore[union-attr]
+        built_in = _valued.base_of(cls)
+        assert built_in is not None
+        below = [base for base in cls.__mro__ if base not in built_in.__mro__]
         space = {name: value for base in reversed(below) for name, value in _raw_dict(base).items()}
     names = tuple(name for name in space if isinstance(name, str) and not name.startswith("_saran_"))
     every = {name for base in cls.__mro__ if id(base) not in ours for name in _raw_dict(base)} & SPECIAL_NAMES
@@ -364,7 +365,7 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
 def _make_valued(
     meta: type, name: str, kind: str, session: Session, bases: Any, names: Any, nones: Any, namespace: Any, twin: Any
 ) -> tuple[type, type]:
-    base = next(base for base in _values.VALUE_BASES if kind == base.__name__)
+    base = _valued.named_base(kind)
     mirrors = [session.mirror(number) for number in bases]
     parents = tuple(mirror for mirror in mirrors if issubclass(mirror, base) and isinstance(mirror, RemoteType)) or (base,)
     number = namespace["_saran_number_"]

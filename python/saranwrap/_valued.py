@@ -27,20 +27,37 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
 
 
 def base_of(cls: type) -> type | None:
-    """The immutable built-in that `cls` is a subclass of."""
-    return next((base for base in _values.VALUE_BASES if issubclass(cls, base)), None)
+    """The immutable built-in that `cls` is a subclass of; also `datetime.tzinfo`, of which C code demands a real instance."""
+    for base in _order(cls):
+        if base in _PLAIN or (base.__module__ == "datetime" and base.__name__ == "tzinfo" and base is _tzinfo()):
+            return base
+    return None
+
+
+_order = type.__dict__["__mro__"].__get__
+
+
+def _tzinfo() -> type:
+    cls: type = _values.standard("datetime", "tzinfo")
+    return cls
+
+
+def named_base(name: str) -> type:
+    """The reverse of `base_of(cls).__name__`."""
+    return _tzinfo() if name == "tzinfo" else next(base for base in _PLAIN if base.__name__ == name)
 
 
 def has_value(cls: type) -> bool:
     """Whether instances of `cls` have a stand-in with a value."""
     base = base_of(cls)
-    return base is not None and base is not cls
+    return base is not None and (base is not cls or base not in _PLAIN)
 
 
 def plain(value: Any) -> Any:
     """The value of such an object, as exactly the built-in."""
     base = base_of(type(value))
-    assert base is not None
+    if base not in _PLAIN:
+        return None
     result = _PLAIN[base](value)
     if type(result) is base:
         return result
@@ -56,9 +73,11 @@ def instance(handle: ProxyBase, cls: type, value: Any) -> Any:
     if not isinstance(cls, _classes.RemoteType):
         # A member of an enum that is local here: the bare proxy tells it well enough.
         return handle
-    if base is None or type(value) is not base:
+    if base is not None and base not in _PLAIN:
+        value = ()
+    elif base is None or type(value) is not base:
         raise TypeError(f"the other side sent a {type(value).__name__!r} as the value of a {cls.__name__!r}")
-    made = base.__new__(cls, value)
+    made = base.__new__(cls, value) if base in _PLAIN else base.__new__(cls)
     _own_dict(made, "__dict__")[HOME] = handle
     return made
 

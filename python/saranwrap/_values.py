@@ -111,11 +111,11 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
 def is_known(cls: type) -> bool:
     """Whether instances of exactly this class are standard values."""
     name = cls.__module__, cls.__qualname__
-    return name in _ENCODERS and _standard(*name) is cls
+    return name in _ENCODERS and standard(*name) is cls
 
 
 @functools.cache
-def _standard(module: str, name: str) -> Any:
+def standard(module: str, name: str) -> Any:
     """The standard class itself, even where a program has put a proxy of its module into `sys.modules`."""
     found = find(module, name)
     if found is None:
@@ -143,8 +143,11 @@ def route(session: Session, obj: Any) -> int:
         return KNOWN
     if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
         return NAMED
-    if issubclass(cls, VALUE_BASES):
-        return VALUED
+    if issubclass(cls, VALUE_BASES) or any(base.__qualname__ == "tzinfo" for base in cls.__mro__):
+        from saranwrap import _valued
+
+        if _valued.has_value(cls):
+            return VALUED
     if not session.is_parent:
         return REFERENCE
     if session.by_value and issubclass(cls, session.by_value):
@@ -229,7 +232,7 @@ def decode(kind: str, *parts: Any) -> Any:
         return _enum(*parts)
     if kind not in _DECODERS:
         raise LookupError(f"the other side sent a value of the unknown kind {kind!r}")
-    make = _standard(*_DECODERS[kind])
+    make = standard(*_DECODERS[kind])
     if kind in {"datetime", "time"}:
         return make(*parts[:-1], fold=parts[-1])
     return make(*parts)
@@ -250,23 +253,14 @@ def _flag_value(member: Any) -> int:
     return member._value_ if not issubclass(type(member), ProxyBase) else int(member.value)
 
 
-def _has_standard_zone(value: Any) -> bool:
-    zone = value.tzinfo
-    return zone is None or is_known(type(zone))
-
-
-def _datetime(value: Any) -> tuple[Any, ...] | None:
-    if not _has_standard_zone(value):
-        return None
+def _datetime(value: Any) -> tuple[Any, ...]:
     return (
         "datetime", value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond,
         value.tzinfo, value.fold,
     )  # fmt: skip
 
 
-def _time(value: Any) -> tuple[Any, ...] | None:
-    if not _has_standard_zone(value):
-        return None
+def _time(value: Any) -> tuple[Any, ...]:
     return "time", value.hour, value.minute, value.second, value.microsecond, value.tzinfo, value.fold
 
 
