@@ -21,12 +21,14 @@ from pathlib import Path
 
 import pytest
 import saranwrap
+from saranwrap import _classes
 from saranwrap._native import OPS, Session
 
 from tests import hostile_child as lie
 from tests.hostile_child import CHAIN, ID, Tag, answer, cbor, frame, hello, raw, say
 
 GIVEN = 42
+FOREVER = ["forever", cbor(GIVEN).hex()]
 
 
 @pytest.fixture
@@ -171,11 +173,10 @@ FRAMES = {
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_frame_that_breaks_the_rules(liar, name):
     data, why = FRAMES[name]
-    session = liar(hello(), ["listen", lie.CALL], say(data), say(frame(lie.REPLY, cbor(GIVEN), ID, CHAIN)))
-    # Of two answers the first may have been taken before the second came.
-    if name == "two answers" and session.alive:
-        with contextlib.suppress(saranwrap.ProtocolError):
-            use(session)
+    session = liar(hello(), ["listen", lie.CALL], say(data + frame(lie.REPLY, cbor(GIVEN), ID, CHAIN)), FOREVER)
+    # What was answered before the fault was seen is answered.
+    with contextlib.suppress(saranwrap.ProtocolError):
+        use(session)
     assert re.search(why, broken(session))
 
 
@@ -472,13 +473,18 @@ def test_an_exception_whose_causes_go_deep_can_be_printed(liar):
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
+class Thing:
+    """A plain class, to be described."""
+
+
+PLACES = "module qualname kind bases names nones protocol meta_names checks every concatenates buffer meta_name".split()
+
+
 def description(**more):
-    parts = {
-        "module": "away", "qualname": "Thing", "kind": "object", "bases": [], "names": ["__init__"], "nones": [],
-        "protocol": "", "meta_names": [], "checks": False, "every": [], "concatenates": False, "buffer": False,
-        "meta_name": "type",
-    }  # fmt: skip
-    return [*{**parts, **more}.values()]
+    parts = list(_classes.describe(None, Thing))
+    for name, part in {"module": "away", "names": ["__init__"], "every": [], **more}.items():
+        parts[PLACES.index(name)] = part
+    return parts
 
 
 OBJECT = Tag(lie.MINE, [5, 9])
@@ -663,6 +669,53 @@ def test_a_child_cannot_make_a_class_in_the_parent_by_a_function_of_its_choice(l
 )
 def test_from_the_root_a_child_gets_nowhere(liar, op, args):
     assert refused(liar(hello(), *lie.ask(OPS[op], 0, *args)))
+
+
+@pytest.mark.parametrize(
+    ("op", "args"),
+    {
+        "globals": ("getattr", ["__globals__"]),
+        "builtins": ("getattr", ["__builtins__"]),
+        "code": ("getattr", ["__code__"]),
+        "set code": ("setattr", ["__code__", None]),
+        "closure": ("getattr", ["__closure__"]),
+        "a method that gets": ("callattr", ["__getattribute__", ["__globals__"], {}]),
+        "a special method that gets": ("special", ["__getattribute__", ["__globals__"]]),
+        "a special method of the base": ("super", [named("types", "FunctionType"), "__globals__"]),
+        "reduce": ("reduce", [2]),
+        "a method that reduces": ("callattr", ["__reduce_ex__", [2], {}]),
+        "a copy": ("copy", [True, True]),
+        "adopt": ("adopt", [pickle.dumps(1)]),
+        "import": ("import", ["os"]),
+        "subclass": ("subclass", ["name", [], [], []]),
+        "status": ("status", []),
+    }.values(),
+    ids=str,
+)
+def test_from_a_callback_a_child_gets_nowhere(liar, op, args):
+    def callback():
+        """Is given to the child, and not to be seen through."""
+
+    def give(session):
+        return session.request(OPS["call"], 0, ((callback,), {}))
+
+    honest = liar(hello(), FOREVER)
+    assert give(honest) == GIVEN
+    # Every session counts alike.
+    number = next(number for number in range(1, 20) if honest.counts()[0] and exported(honest, number) is callback)
+    session = liar(hello(), *lie.ask(OPS[op], number, *args))
+    try:
+        kind, _ = give(session)
+    except saranwrap.ProtocolError:
+        return
+    assert kind == lie.RAISED
+
+
+def exported(session, number):
+    try:
+        return session.exported(number)
+    except saranwrap.ProtocolError:
+        return None
 
 
 def test_the_root_does_only_what_it_is_for(liar):

@@ -14,9 +14,18 @@ from saranwrap._api import (
     wrap_module,
     wrapped,
 )
-from saranwrap._classes import CallableProxy, ObjectProxy, Proxy
+from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
-from saranwrap.errors import ChildDied, ForkedProxy, LinkClosed, NotTransparent, ProtocolError, Refused, SaranwrapError, Unreachable
+from saranwrap.errors import (
+    ChildDied,
+    ForkedProxy,
+    LinkClosed,
+    NotTransparent,
+    ProtocolError,
+    Refused,
+    SaranwrapError,
+    Unreachable,
+)
 
 __all__ = [
     "CallableProxy",

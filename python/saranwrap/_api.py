@@ -13,8 +13,10 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from saranwrap import _classes, _valued, _values
+from saranwrap import _valued, _values
+from saranwrap._members import Proxy
 from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
+from saranwrap._remote import RemoteType, bound
 from saranwrap.errors import ChildDied, Refused, SaranwrapError
 
 T = TypeVar("T")
@@ -218,7 +220,7 @@ def local(p: T) -> T:
         NotTransparent: there is something inside that is no plain data, and the child is not trusted.
         ChildDied, LinkClosed: the process has ended.
     """
-    if not isinstance(p, _classes.Proxy):
+    if not isinstance(p, Proxy):
         return p
     session, target = _locate(p)
     return session.request(OPS["copy"], target, (session.trust, True))  # type: ignore[no-any-return]
@@ -258,9 +260,9 @@ def kill(p: object) -> None:
 
 def _locate(p: object) -> tuple[Session, int]:
     kind = type(p)
-    if issubclass(kind, _classes.RemoteType):
-        return _classes._bound(p)  # type: ignore[arg-type]
-    handle = p if issubclass(kind, ProxyBase) else _valued.handle_of(p) if isinstance(kind, _classes.RemoteType) else None
+    if issubclass(kind, RemoteType):
+        return bound(p)  # type: ignore[arg-type]
+    handle = p if issubclass(kind, ProxyBase) else _valued.handle_of(p) if isinstance(kind, RemoteType) else None
     if handle is not None:
         session, target, _ = identity(handle)  # type: ignore[arg-type]
         return session, target

@@ -177,7 +177,11 @@ def frames(traceback: types.TracebackType | None) -> tuple[Position, ...]:
     found = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if os.path.dirname(code.co_filename) != _HERE and code.co_filename != BOTTOM and MADE not in traceback.tb_frame.f_globals:
+        if (
+            os.path.dirname(code.co_filename) != _HERE
+            and code.co_filename != BOTTOM
+            and MADE not in traceback.tb_frame.f_globals
+        ):
             positions = next(itertools.islice(code.co_positions(), traceback.tb_lasti // 2, None), (None,) * 4)
             line = traceback.tb_lineno or code.co_firstlineno
             end, column, end_column = (part if part is not None else -1 for part in positions[1:])

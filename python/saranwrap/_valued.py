@@ -11,6 +11,7 @@ from typing import Any
 
 from saranwrap import _exceptions, _values
 from saranwrap._native import OPS, ProxyBase, Session, identity
+from saranwrap._remote import RemoteType, local_lookup
 
 HOME = _exceptions.HOME
 GETATTR, SETATTR, DELATTR, SPECIAL = OPS["getattr"], OPS["setattr"], OPS["delattr"], OPS["special"]
@@ -67,10 +68,8 @@ def plain(value: Any) -> Any:
 
 def instance(handle: ProxyBase, cls: type, value: Any) -> Any:
     """The stand-in for the object behind `handle`."""
-    from saranwrap import _classes
-
     base = base_of(cls)
-    if not isinstance(cls, _classes.RemoteType):
+    if not isinstance(cls, RemoteType):
         # A member of an enum that is local here: the bare proxy tells it well enough.
         return handle
     if base is not None and base not in _PLAIN:
@@ -91,7 +90,9 @@ def handle_of(value: Any) -> ProxyBase | None:
     return handle
 
 
-def members(number: int, names: Any, nones: Any, attribute: Any, special: Any, names_of_specials: Any) -> dict[str, Any]:
+def members(
+    number: int, names: Any, nones: Any, attribute: Any, special: Any, names_of_specials: Any
+) -> dict[str, Any]:
     """What the class of such stand-ins defines: access to all that is remote."""
     namespace: dict[str, Any] = {
         "__getattribute__": _getattribute,
@@ -126,8 +127,6 @@ def _home(self: Any) -> tuple[Session, int] | None:
 
 
 def _getattribute(self: Any, name: str) -> Any:
-    from saranwrap import _classes
-
     cls = type(self)
     home = _home(self)
     if home is None or name == HOME:
@@ -136,9 +135,11 @@ def _getattribute(self: Any, name: str) -> Any:
     if name == "__class__":
         return type.__getattribute__(cls, "_saran_answer_") or cls
     if session.is_parent and name in {"__reduce_ex__", "__copy__", "__deepcopy__"}:
-        return _classes.reduce(self, name)
+        from saranwrap import _copies
+
+        return _copies.reduce(self, name)
     if type.__getattribute__(cls, "_saran_derived_"):
-        for found in _classes.local_lookup(self, cls, name):
+        for found in local_lookup(self, cls, name):
             return found
     return session.request(GETATTR, target, (name,))
 

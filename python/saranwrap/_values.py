@@ -28,7 +28,21 @@ VALUE_BASES: tuple[type, ...] = (str, bytes, int, float, complex, tuple, frozens
 # Functions of these modules neither keep state nor look at their process, so both sides may use their own.
 PURE_MODULES = frozenset({"_operator", "math", "cmath"})
 IMPURE_BUILTINS = frozenset(
-    {"open", "input", "print", "exec", "eval", "compile", "globals", "locals", "vars", "dir", "id", "breakpoint", "__import__"}
+    {
+        "open",
+        "input",
+        "print",
+        "exec",
+        "eval",
+        "compile",
+        "globals",
+        "locals",
+        "vars",
+        "dir",
+        "id",
+        "breakpoint",
+        "__import__",
+    }
 )
 METHOD_TYPES = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 # Types of the interpreter that are not to be found under their own name in `builtins`.
@@ -62,7 +76,11 @@ def _function_name(session: Session, obj: Any) -> tuple[str, str] | None:
         return None
     if isinstance(obj, METHOD_TYPES):
         owner = obj.__objclass__
-        return ("builtins", obj.__qualname__) if owner.__module__ == "builtins" and find("builtins", obj.__qualname__) is obj else None
+        return (
+            ("builtins", obj.__qualname__)
+            if owner.__module__ == "builtins" and find("builtins", obj.__qualname__) is obj
+            else None
+        )
     module, name = obj.__module__, obj.__name__
     pure = module in PURE_MODULES or (module == "builtins" and name not in IMPURE_BUILTINS)
     return (module, name) if pure and find(module, name) is obj else None
@@ -119,7 +137,11 @@ def standard(module: str, name: str) -> Any:
     """The standard class itself, even where a program has put a proxy of its module into `sys.modules`."""
     found = find(module, name)
     if found is None:
-        spec = importlib.util.find_spec(module) if module not in sys.modules else importlib.machinery.PathFinder.find_spec(module)
+        spec = (
+            importlib.util.find_spec(module)
+            if module not in sys.modules
+            else importlib.machinery.PathFinder.find_spec(module)
+        )
         assert spec is not None and spec.loader is not None, f"the standard library has no {module}"
         private = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(private)

@@ -1,4 +1,4 @@
-//! The buffer protocol, and nothing else: the only `unsafe` of this crate.
+//! The buffer protocol: the proxies that offer a buffer, and the only `unsafe` of this crate.
 
 use std::ffi::c_int;
 
@@ -7,9 +7,38 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-/// Whether instances of `class` offer a buffer.
+use crate::names;
+use crate::proxy::Proxy;
+use crate::session::Session;
+
+/// A proxy of an object that offers a buffer. What it lends is a copy, read-only: writing goes through the proxy's own items.
+#[pyclass(frozen, subclass, extends = Proxy, name = "BufferBase", module = "saranwrap._native")]
+pub(crate) struct BufferProxy {
+    /// Nothing: a class that adds a field is the one that its subclasses take their layout, and `__new__`, from.
+    _layout: u8,
+}
+
+#[pymethods]
+impl BufferProxy {
+    #[new]
+    fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Proxy::new(session, id, answer, derived)).add_subclass(Self { _layout: 0 })
+    }
+
+    /// # Safety
+    /// Called by the interpreter only, as `bf_getbuffer`.
+    #[allow(unsafe_code)]
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let copy = names::BUFFER_COPY.get(slf.py())?.call1((slf,))?;
+        // SAFETY: the interpreter hands `view` to this slot, and releases it through the owner that the copy notes in it.
+        unsafe { lend(&copy, view, flags) }
+    }
+}
+
+/// Whether instances of a class offer a buffer.
+#[pyfunction]
 #[allow(unsafe_code)]
-pub(crate) fn offers(class: &Bound<'_, PyType>) -> bool {
+pub(crate) fn offers_buffer(class: &Bound<'_, PyType>) -> bool {
     // SAFETY: `class` is a live type object, held by the caller's `Bound`; PyType_GetSlot only reads one of its slots.
     !unsafe { ffi::PyType_GetSlot(class.as_type_ptr(), ffi::Py_bf_getbuffer) }.is_null()
 }
@@ -19,7 +48,7 @@ pub(crate) fn offers(class: &Bound<'_, PyType>) -> bool {
 /// # Safety
 /// `view` must be what the interpreter handed to `bf_getbuffer`: valid for writing, and released by the interpreter.
 #[allow(unsafe_code)]
-pub(crate) unsafe fn lend(copy: &Bound<'_, PyAny>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+unsafe fn lend(copy: &Bound<'_, PyAny>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
     if view.is_null() {
         return Err(PyBufferError::new_err("no view was given"));
     }

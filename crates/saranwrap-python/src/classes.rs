@@ -1,14 +1,15 @@
 //! From a class number to the local class that stands for it, and from an id to its one proxy.
-//! How a remote class is described and built is told in `_classes.py`: a metaclass cannot be written in Rust.
+//! How a remote class is described and built is told in `_mirrors.py`: a metaclass cannot be written in Rust.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use saranwrap::op::Op;
 
+use crate::buffer::BufferProxy;
 use crate::fault::Result;
 use crate::names;
-use crate::proxy::{BufferProxy, Proxy};
+use crate::proxy::Proxy;
 use crate::session::Session;
 
 /// The local class for a class of the other side.

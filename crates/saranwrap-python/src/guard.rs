@@ -51,7 +51,8 @@ pub(crate) fn check_reach<'py>(op: Op, object: &Bound<'py, PyAny>, args: &[Bound
 }
 
 fn check_name(object: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> Result<()> {
-    let Ok(text) = name.cast::<PyString>().map_err(PyErr::from).and_then(|name| name.to_str().map(str::to_owned)) else {
+    let Ok(text) = name.cast::<PyString>().map_err(PyErr::from).and_then(|name| name.to_str().map(str::to_owned))
+    else {
         return Ok(());
     };
     // The `__self__` of a C function is its module.

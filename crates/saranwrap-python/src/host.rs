@@ -177,7 +177,9 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Is, [kind, candidate]) => plain(names::IS.get(py)?.call1((object()?, kind, candidate))),
             (Op::Dir, []) => plain(dir(&object()?)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
-            (op, args) => Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into()),
+            (op, args) => {
+                Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into())
+            }
         }
     }
 

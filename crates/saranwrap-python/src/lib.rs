@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod asking;
 mod buffer;
 mod classes;
 mod convert;
@@ -21,7 +22,9 @@ mod session;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::proxy::{BufferProxy, Proxy, Ref, Val, call, identity, offers_buffer, special};
+    use crate::buffer::{BufferProxy, offers_buffer};
+    #[pymodule_export]
+    use crate::proxy::{Proxy, Ref, Val, call, identity, special};
     #[pymodule_export]
     use crate::session::{Session, Waiter};
 

@@ -190,9 +190,8 @@ fn references(object: &Py<PyAny>, py: Python<'_>) -> isize {
 pub(crate) fn settle(key: Key, number: u64, py: Python<'_>) {
     let Some(object) = twin(key, number, py) else { return };
     let agreed = agreement(&object);
-    let before = with(key, |loans| {
-        loans.by_number.get_mut(&number).map(|loan| std::mem::replace(&mut loan.agreed, agreed))
-    });
+    let before =
+        with(key, |loans| loans.by_number.get_mut(&number).map(|loan| std::mem::replace(&mut loan.agreed, agreed)));
     drop(before);
 }
 
@@ -265,8 +264,11 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         }
         _ => Content::Bytes(object.cast::<PyByteArray>().ok()?.clone()),
     };
-    let places: HashMap<usize, u64> =
-        before.iter().enumerate().map(|(place, item): (usize, &Py<PyAny>)| (item.as_ptr() as usize, place as u64)).collect();
+    let places: HashMap<usize, u64> = before
+        .iter()
+        .enumerate()
+        .map(|(place, item): (usize, &Py<PyAny>)| (item.as_ptr() as usize, place as u64))
+        .collect();
     Some(Change { number, content, before: places, _kept: before })
 }
 

@@ -17,9 +17,8 @@ impl Name {
 
     /// The object; imports its module the first time.
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let object = self.object.get_or_try_init(py, || {
-            py.import(self.module)?.getattr(self.attribute).map(Bound::unbind)
-        })?;
+        let object =
+            self.object.get_or_try_init(py, || py.import(self.module)?.getattr(self.attribute).map(Bound::unbind))?;
         Ok(object.bind(py))
     }
 }
@@ -41,15 +40,15 @@ names! {
     NOT_TRANSPARENT = "saranwrap.errors"."NotTransparent";
     SARANWRAP_ERROR = "saranwrap.errors"."SaranwrapError";
     // Remote classes as local classes.
-    REMOTE_TYPE = "saranwrap._classes"."RemoteType";
-    MAKE_MIRROR = "saranwrap._classes"."make";
-    DESCRIBE = "saranwrap._classes"."describe";
+    REMOTE_TYPE = "saranwrap._remote"."RemoteType";
+    MAKE_MIRROR = "saranwrap._mirrors"."make";
+    DESCRIBE = "saranwrap._mirrors"."describe";
     SUBCLASS = "saranwrap._host"."subclass";
-    LOCAL_LOOKUP = "saranwrap._classes"."local_lookup";
-    OBJECT_PROXY = "saranwrap._classes"."ObjectProxy";
-    BUFFER_COPY = "saranwrap._classes"."buffer_copy";
-    REDUCE = "saranwrap._classes"."reduce";
-    SUPER_SET = "saranwrap._classes"."super_set";
+    LOCAL_LOOKUP = "saranwrap._remote"."local_lookup";
+    OBJECT_PROXY = "saranwrap._members"."ObjectProxy";
+    BUFFER_COPY = "saranwrap._members"."buffer_copy";
+    REDUCE = "saranwrap._copies"."reduce";
+    SUPER_SET = "saranwrap._derived"."super_set";
     // Values that cross with a tag of their own.
     IS_KNOWN = "saranwrap._values"."is_known";
     KNOWN_ENCODE = "saranwrap._values"."encode";

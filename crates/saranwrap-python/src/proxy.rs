@@ -1,20 +1,17 @@
 //! The stand-in: its attribute slots, its life, and the two wrappers that override how an argument crosses.
-//! The other special methods belong to the class of each remote type (`_classes.py`), since a slot here would be a lie there.
+//! The other special methods belong to the class of each remote type (`_members.py`), since a slot here would be a lie there.
 
 use std::cell::RefCell;
-use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyAttributeError;
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyString, PyTuple};
 use saranwrap::link::Side;
 use saranwrap::op::Op;
 
-use crate::buffer;
 use crate::names;
 use crate::session::Session;
 
@@ -42,7 +39,7 @@ pub(crate) struct Proxy {
 #[pymethods]
 impl Proxy {
     #[new]
-    fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> Self {
+    pub(crate) fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> Self {
         Self { session, id, count: AtomicU64::new(1), answer, derived, valued: Mutex::new(None) }
     }
 
@@ -96,30 +93,6 @@ impl Proxy {
     }
 }
 
-/// A proxy of an object that offers a buffer. What it lends is a copy, read-only: writing goes through the proxy's own items.
-#[pyclass(frozen, subclass, extends = Proxy, name = "BufferBase", module = "saranwrap._native")]
-pub(crate) struct BufferProxy {
-    /// Nothing: a class that adds a field is the one that its subclasses take their layout, and `__new__`, from.
-    _layout: u8,
-}
-
-#[pymethods]
-impl BufferProxy {
-    #[new]
-    fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Proxy::new(session, id, answer, derived)).add_subclass(Self { _layout: 0 })
-    }
-
-    /// # Safety
-    /// Called by the interpreter only, as `bf_getbuffer`.
-    #[allow(unsafe_code)]
-    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let copy = names::BUFFER_COPY.get(slf.py())?.call1((slf,))?;
-        // SAFETY: the interpreter hands `view` to this slot, and releases it through the owner that the copy notes in it.
-        unsafe { buffer::lend(&copy, view, flags) }
-    }
-}
-
 impl Drop for Proxy {
     /// Queue the id; it rides on the next frame. Nothing is sent from a destructor.
     fn drop(&mut self) {
@@ -135,7 +108,7 @@ impl Proxy {
         let text = name.to_str().unwrap_or_default();
         match text {
             "__class__" => return Ok(proxy.answer.bind(py).clone()),
-            // Pickling, here, makes a recipe that lets the child revive its own pickle: see `_classes.reduce`.
+            // Pickling, here, makes a recipe that lets the child revive its own pickle: see `_copies.reduce`.
             "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.session.get().side() == Side::Parent => {
                 return names::REDUCE.get(py)?.call1((slf, name));
             }
@@ -229,10 +202,4 @@ pub(crate) fn call<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let inner = proxy.get();
     Session::call(inner.session.bind(proxy.py()), inner.id, &args, Some(&kwargs))
-}
-
-/// Whether instances of a class offer a buffer.
-#[pyfunction]
-pub(crate) fn offers_buffer(class: &Bound<'_, PyType>) -> bool {
-    buffer::offers(class)
 }

@@ -10,20 +10,19 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
-use saranwrap::child::{Child, Command, Exit, adopt_link};
+use saranwrap::child::{Child, Command, adopt_link};
 use saranwrap::error::{Error, Kind};
-use saranwrap::host::Outcome;
 use saranwrap::link::{Link, Side};
 use saranwrap::message::Hello;
-use saranwrap::op::{Op, Request};
+use saranwrap::op::Op;
 use saranwrap::wire::{Reader, Writer};
 
 use crate::classes::Mirror;
 use crate::convert::{Decoder, Encoder, Mode};
 use crate::exports::Exports;
-use crate::fault::{Fault, Result, exception, named};
-use crate::host::{PyHost, arguments, is_positional};
-use crate::loans::{self, Key, Scope};
+use crate::fault::{Fault, Result};
+use crate::host::PyHost;
+use crate::loans::Key;
 use crate::names;
 use crate::proxy::Proxy;
 
@@ -35,10 +34,10 @@ const MANY_RELEASES: usize = 1024;
 /// The conversation with one other process.
 #[pyclass(frozen, weakref, module = "saranwrap._native")]
 pub(crate) struct Session {
-    link: Arc<Link>,
-    side: Side,
+    pub(crate) link: Arc<Link>,
+    pub(crate) side: Side,
     /// The process at the other end; None in the child itself.
-    child: Option<Arc<Child>>,
+    pub(crate) child: Option<Arc<Child>>,
     exports: Mutex<Exports>,
     /// The live proxy of each id.
     imports: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
@@ -52,9 +51,9 @@ pub(crate) struct Session {
     told: AtomicUsize,
     by_value: Py<PyTuple>,
     trust: bool,
-    forked: AtomicBool,
+    pub(crate) forked: AtomicBool,
     /// What a signal handler raised while a call was waiting.
-    stashed: Mutex<Option<PyErr>>,
+    pub(crate) stashed: Mutex<Option<PyErr>>,
     started: Instant,
 }
 
@@ -81,7 +80,9 @@ impl Session {
         let mut extra = Writer::new();
         extra.text("setup");
         let key = (session.as_ptr() as usize, 0);
-        Encoder::new(&session, &mut extra, key, Mode::Normal).value(setup.as_any()).map_err(|fault| fault.into_py(py))?;
+        Encoder::new(&session, &mut extra, key, Mode::Normal)
+            .value(setup.as_any())
+            .map_err(|fault| fault.into_py(py))?;
         let hello = Hello::ours(extra.into_vec());
         let link = session.get().link.clone();
         let answer = py.detach(move || link.hello(&hello, Some(Instant::now() + GREETING)));
@@ -322,121 +323,6 @@ impl Session {
         Bound::new(py, session)
     }
 
-    /// Ask for an op whose arguments are plain values.
-    pub(crate) fn ask<'py>(
-        slf: &Bound<'py, Self>,
-        op: Op,
-        target: u64,
-        args: &[&Bound<'py, PyAny>],
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let head = Request { op, target, argc: args.len() };
-        let all: Vec<Bound<'py, PyAny>> = args.iter().map(|&arg| arg.clone()).collect();
-        Self::exchange(slf, &head, &arguments(op, &all), |encoder| {
-            args.iter().enumerate().try_for_each(|(place, arg)| match arg.cast::<PyTuple>() {
-                Ok(positional) if is_positional(op, place) => encoder.positional(positional),
-                _ => encoder.value(arg),
-            })
-        })
-    }
-
-    /// Call the object with this id.
-    pub(crate) fn call<'py>(
-        slf: &Bound<'py, Self>,
-        target: u64,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let head = Request { op: Op::Call, target, argc: 2 };
-        let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
-        arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
-        Self::exchange(slf, &head, &arguments, |encoder| {
-            encoder.positional(args)?;
-            encoder.kwargs(kwargs)
-        })
-    }
-
-    /// One op there and back: write it, wait, read the answer.
-    fn exchange<'py>(
-        slf: &Bound<'py, Self>,
-        head: &Request,
-        arguments: &[Bound<'py, PyAny>],
-        write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let session = slf.get();
-        session.check_here(py)?;
-        let first = session.link.chain().is_none();
-        let _chain = session.link.enter().map_err(|error| session.explain(py, &error))?;
-        let key = session.key();
-        let _scope = Scope::enter(key);
-        let mut out = Writer::with_capacity(64);
-        head.write(&mut out);
-        let mut encoder = Encoder::new(slf, &mut out, key, Mode::Normal);
-        let written = write(&mut encoder).and_then(|()| {
-            let changes = if first { Vec::new() } else { loans::changes(key, loans::Turn::Middle, py) };
-            encoder.trailer(changes, &session.news(py)?)
-        });
-        if let Err(fault) = written {
-            encoder.take_back();
-            return Err(session.fail(py, fault));
-        }
-        let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
-        let answer = answer.map_err(|error| session.explain(py, &error))?;
-        let decoder = Decoder::new(slf, Reader::new(&answer.body), key).answered(arguments);
-        let value = decoder.answer().map_err(|fault| session.fail(py, fault))?;
-        match answer.outcome {
-            Outcome::Answered => Ok(value),
-            Outcome::Raised => Err(PyErr::from_value(value)),
-        }
-    }
-
-    /// A fault while reading or writing; bytes that break the protocol break the link for good.
-    fn fail(&self, py: Python<'_>, fault: Fault) -> PyErr {
-        if let Fault::Link(error) = &fault {
-            self.link.break_with(error.clone());
-        }
-        fault.into_py(py)
-    }
-
-    /// The exception for a link error, with all that is known about the child's end.
-    fn explain(&self, py: Python<'_>, error: &Error) -> PyErr {
-        match error.kind() {
-            Kind::Interrupted => {
-                if let Some(child) = &self.child {
-                    // The work itself is to stop as well; the child raises KeyboardInterrupt only in a cancelled call.
-                    let _ = child.signal(2);
-                }
-                let stashed = lock(&self.stashed).take();
-                stashed.unwrap_or_else(|| exception(py, error, &error.to_string()))
-            }
-            Kind::Died if self.child.is_some() => self.death(py).unwrap_or_else(|error| error),
-            _ => exception(py, error, &error.to_string()),
-        }
-    }
-
-    /// How the child ended, with its last words.
-    fn death(&self, py: Python<'_>) -> PyResult<PyErr> {
-        let Some(child) = &self.child else {
-            return Ok(named(py, &names::CHILD_DIED, "the parent has ended"));
-        };
-        let message = py.detach(|| child.obituary());
-        let (code, signal) = match child.exit() {
-            Some(Exit::Code(code)) => (Some(code), None),
-            Some(Exit::Signal(signal)) => (Some(-signal), Some(signal)),
-            _ => (None, None),
-        };
-        let instance = names::CHILD_DIED.get(py)?.call1((message, child.pid(), code, signal, child.last_words()))?;
-        Ok(PyErr::from_value(instance))
-    }
-
-    fn check_here(&self, py: Python<'_>) -> PyResult<()> {
-        if self.forked.load(Ordering::Relaxed) {
-            let message = "this proxy belongs to the process that was forked: the link to its child stays there; wrap the object again in this process";
-            return Err(named(py, &names::FORKED_PROXY, message));
-        }
-        Ok(())
-    }
-
     pub(crate) fn link(&self) -> &Link {
         &self.link
     }
@@ -572,6 +458,6 @@ impl Waiter {
 }
 
 /// A panic while a lock was held left nothing half done that matters here, so a poisoned lock is taken as it is.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

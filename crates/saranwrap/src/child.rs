@@ -92,8 +92,7 @@ impl Child {
         let (wake, ended) = (Arc::new(Bell::new().map_err(failed)?), Bell::new().map_err(failed)?);
         // Before there is a child: one that ends at once must not make this fail, since its last words say why it did.
         send_stdin(&ours).map_err(failed)?;
-        let mut started = start(command, theirs)
-            .map_err(|error| Error::refused(could_not("start")).because(error))?;
+        let mut started = start(command, theirs).map_err(|error| Error::refused(could_not("start")).because(error))?;
         let pid = started.id();
         // Nobody has waited for it yet, so the number is still its own, unless some part of the program waits for any child.
         let pidfd = process::pidfd_open(pid).map_err(|error| {
@@ -281,8 +280,7 @@ impl Watcher {
         while !self.has_ended() {}
         self.drain();
         // Last, when the last words are complete: whoever waits for the exit may ask for them at once.
-        *lock(&self.shared.exit) =
-            Some(process::reap(self.shared.pidfd.as_fd()).unwrap_or(Exit::Unknown));
+        *lock(&self.shared.exit) = Some(process::reap(self.shared.pidfd.as_fd()).unwrap_or(Exit::Unknown));
         self.shared.ended.ring();
     }
 
@@ -407,9 +405,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn adopt_link() -> Result<Arc<Link>> {
     let failed = |error| Error::os("could not take over the link to the parent", error);
     if !fd::is_socket(std::io::stdin()) {
-        return Err(Error::refused(
-            "descriptor 0 is no link: this program was not started as a child",
-        ));
+        return Err(Error::refused("descriptor 0 is no link: this program was not started as a child"));
     }
     let socket = fd::move_high(std::io::stdin()).map_err(failed)?;
     let stdin = receive_stdin(&socket)?;
@@ -419,8 +415,7 @@ pub fn adopt_link() -> Result<Arc<Link>> {
 }
 
 fn receive_stdin(socket: &OwnedFd) -> Result<OwnedFd> {
-    let received = fd::recv_fds(socket)
-        .map_err(|error| Error::os("could not receive the standard input", error))?;
+    let received = fd::recv_fds(socket).map_err(|error| Error::os("could not receive the standard input", error))?;
     match received {
         Some((STDIN_MARK, mut fds)) if fds.len() == 1 => Ok(fds.remove(0)),
         Some(_) => Err(Error::garbled("the link does not begin with a standard input")),

@@ -85,9 +85,7 @@ impl Header {
         let len = u32::from_le_bytes([l0, l1, l2, l3]);
         let limit = if kind == Kind::Hello { MAX_HELLO } else { MAX_BODY };
         if len > limit {
-            return Err(Error::garbled(format!(
-                "a {kind:?} frame of {len} bytes is over the limit of {limit}"
-            )));
+            return Err(Error::garbled(format!("a {kind:?} frame of {len} bytes is over the limit of {limit}")));
         }
         Ok(Self {
             kind,
@@ -141,12 +139,7 @@ pub struct Hello {
 impl Hello {
     /// Ours: this engine's versions and this process, with the face's own entries.
     pub fn ours(extra: Vec<u8>) -> Self {
-        Self {
-            protocol: PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            extra,
-        }
+        Self { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), extra }
     }
 
     /// The body of a Hello frame.  Fails when `extra` is no sequence of texts with their values.

@@ -109,10 +109,7 @@ impl Op {
     pub fn from_code(code: u64) -> Result<Self> {
         // Codes are consecutive from 1, which a test holds.
         let index = usize::try_from(code).ok().and_then(|code| code.checked_sub(1));
-        index
-            .and_then(|index| Self::ALL.get(index))
-            .copied()
-            .ok_or_else(|| Error::garbled(format!("{code} is no op")))
+        index.and_then(|index| Self::ALL.get(index)).copied().ok_or_else(|| Error::garbled(format!("{code} is no op")))
     }
 }
 
@@ -138,8 +135,7 @@ impl Request {
     /// Read the head.  The reader is left at the first argument; a body may hold more items after the last.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let len = reader.array("request")?;
-        let argc =
-            len.checked_sub(2).ok_or_else(|| Error::garbled("a request without a target"))?;
+        let argc = len.checked_sub(2).ok_or_else(|| Error::garbled("a request without a target"))?;
         let op = Op::from_code(reader.u64("op")?)?;
         Ok(Self { op, target: reader.u64("target")?, argc })
     }

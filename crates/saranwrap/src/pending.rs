@@ -42,9 +42,7 @@ impl Pending {
     pub(crate) fn complete(&mut self, frame: Frame, order: u64) -> Result<Completed> {
         let id = frame.header.id;
         let Some(call) = self.calls.get_mut(&id) else {
-            return Err(Error::garbled(format!(
-                "an answer to the call {id:#x}, which is not open"
-            )));
+            return Err(Error::garbled(format!("an answer to the call {id:#x}, which is not open")));
         };
         match call {
             Call::Waiting(bell) => {
@@ -52,9 +50,7 @@ impl Pending {
                 *call = Call::Answered(frame, order);
                 Ok(Completed::Expected(bell))
             }
-            Call::Answered(..) => {
-                Err(Error::garbled(format!("a second answer to the call {id:#x}")))
-            }
+            Call::Answered(..) => Err(Error::garbled(format!("a second answer to the call {id:#x}"))),
             Call::Abandoned => {
                 self.calls.remove(&id);
                 Ok(Completed::Unwanted(frame.body))
@@ -123,9 +119,7 @@ mod tests {
         let mut pending = Pending::default();
         pending.add(1, None);
         assert!(pending.abandon(1).is_none());
-        assert!(
-            matches!(pending.complete(answer(1), 5), Ok(Completed::Unwanted(body)) if body == [7])
-        );
+        assert!(matches!(pending.complete(answer(1), 5), Ok(Completed::Unwanted(body)) if body == [7]));
         assert!(pending.complete(answer(1), 6).is_err());
     }
 

@@ -90,13 +90,12 @@ impl<T> Table<T> {
         if id == ROOT {
             return Ok(None);
         }
-        let index = self
-            .index(id)
-            .ok_or_else(|| Error::garbled(format!("the released id {id:#x} is unknown")))?;
+        let index = self.index(id).ok_or_else(|| Error::garbled(format!("the released id {id:#x} is unknown")))?;
         let slot = &mut self.slots[index];
-        slot.count = slot.count.checked_sub(count).ok_or_else(|| {
-            Error::garbled(format!("the id {id:#x} was released {count} times, more than given"))
-        })?;
+        slot.count = slot
+            .count
+            .checked_sub(count)
+            .ok_or_else(|| Error::garbled(format!("the id {id:#x} was released {count} times, more than given")))?;
         if slot.count > 0 {
             return Ok(None);
         }

@@ -434,8 +434,8 @@ impl<'a> Reader<'a> {
             }
             TEXT => {
                 let content = self.content(argument, after)?;
-                let text = std::str::from_utf8(content)
-                    .map_err(|error| self.fault("the text is not UTF-8").because(error))?;
+                let text =
+                    std::str::from_utf8(content).map_err(|error| self.fault("the text is not UTF-8").because(error))?;
                 Ok((Item::Text(text), after + content.len()))
             }
             ARRAY => Ok((Item::Array(self.count(argument, 1, after)?), after)),
@@ -474,8 +474,7 @@ impl<'a> Reader<'a> {
 
     fn take(&self, from: usize, len: usize) -> Result<&'a [u8]> {
         let end = from.checked_add(len);
-        end.and_then(|end| self.bytes.get(from..end))
-            .ok_or_else(|| self.fault(format!("{len} bytes more are needed")))
+        end.and_then(|end| self.bytes.get(from..end)).ok_or_else(|| self.fault(format!("{len} bytes more are needed")))
     }
 
     fn fault(&self, what: impl fmt::Display) -> Error {
@@ -483,10 +482,7 @@ impl<'a> Reader<'a> {
     }
 
     fn mismatch(&self, field: &str, wanted: &str, found: Item<'_>) -> Error {
-        Error::garbled(format!(
-            "`{field}` before byte {} should be {wanted}, but is {found}",
-            self.position
-        ))
+        Error::garbled(format!("`{field}` before byte {} should be {wanted}, but is {found}", self.position))
     }
 }
 
@@ -553,14 +549,10 @@ mod tests {
                 Item::Float(value) => Tree::Float(value.to_bits()),
                 Item::Bytes(value) => Tree::Bytes(value.to_vec()),
                 Item::Text(value) => Tree::Text(value.to_owned()),
-                Item::Array(len) => {
-                    Tree::Array((0..len).map(|_| Self::read(reader)).collect::<Result<_>>()?)
+                Item::Array(len) => Tree::Array((0..len).map(|_| Self::read(reader)).collect::<Result<_>>()?),
+                Item::Map(len) => {
+                    Tree::Map((0..len).map(|_| Ok((Self::read(reader)?, Self::read(reader)?))).collect::<Result<_>>()?)
                 }
-                Item::Map(len) => Tree::Map(
-                    (0..len)
-                        .map(|_| Ok((Self::read(reader)?, Self::read(reader)?)))
-                        .collect::<Result<_>>()?,
-                ),
                 Item::Tag(tag::POS_BIGNUM) => Tree::Int(bignum(reader)?),
                 Item::Tag(tag::NEG_BIGNUM) => Tree::Int(-1 - bignum(reader)?),
                 Item::Tag(tag) => Tree::Tag(tag, Box::new(Self::read(reader)?)),
@@ -647,17 +639,11 @@ mod tests {
         assert_eq!(written(|out| out.u64(1000)), [0x19, 0x03, 0xe8]);
         assert_eq!(written(|out| out.u64(1_000_000)), [0x1a, 0x00, 0x0f, 0x42, 0x40]);
         assert_eq!(written(|out| out.i64(-1000)), [0x39, 0x03, 0xe7]);
-        assert_eq!(
-            written(|out| out.u64(u64::MAX)),
-            [0x1b, 255, 255, 255, 255, 255, 255, 255, 255]
-        );
+        assert_eq!(written(|out| out.u64(u64::MAX)), [0x1b, 255, 255, 255, 255, 255, 255, 255, 255]);
         let bignum = [0xc2, 0x49, 1, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(written(|out| out.bigint(false, &bignum[2..])), bignum);
         assert_eq!(written(|out| out.bigint(true, &bignum[2..]))[0], 0xc3);
-        assert_eq!(
-            written(|out| out.f64(1.1)),
-            [0xfb, 0x3f, 0xf1, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a]
-        );
+        assert_eq!(written(|out| out.f64(1.1)), [0xfb, 0x3f, 0xf1, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a]);
         assert_eq!(written(|out| out.text("\u{6c34}")), [0x63, 0xe6, 0xb0, 0xb4]);
         assert_eq!(written(|out| out.bytes(&[1, 2])), [0x42, 1, 2]);
         assert_eq!(written(|out| out.map(0)), [0xa0]);
@@ -666,9 +652,7 @@ mod tests {
 
     #[test]
     fn integers_of_every_width_come_back() {
-        for value in
-            [i64::MIN, i64::MIN + 1, -257, -256, -25, -24, -1, 0, 23, 24, 255, 256, i64::MAX]
-        {
+        for value in [i64::MIN, i64::MIN + 1, -257, -256, -25, -24, -1, 0, 23, 24, 255, 256, i64::MAX] {
             let bytes = written(|out| out.i64(value));
             let item = Reader::new(&bytes).next().unwrap();
             let back = match item {
@@ -720,10 +704,7 @@ mod tests {
     #[test]
     fn errors_name_the_field() {
         let error = Reader::new(&[0x61, b'x']).u64("target").unwrap_err();
-        assert_eq!(
-            error.what(),
-            "`target` before byte 2 should be a non-negative integer, but is a text of 1 bytes"
-        );
+        assert_eq!(error.what(), "`target` before byte 2 should be a non-negative integer, but is a text of 1 bytes");
         assert!(Reader::new(&[]).text("name").unwrap_err().what().starts_with("`name`: at byte 0"));
         assert!(Reader::new(&[0xc1]).expect_tag(tag::LIST, "x").is_err());
     }

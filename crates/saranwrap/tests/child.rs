@@ -97,11 +97,7 @@ fn a_child_can_be_killed_in_the_middle_of_a_call() {
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let _alone = alone();
-    let command = Command {
-        program: "/no/such/program".into(),
-        args: vec!["-x".into()],
-        ..Command::default()
-    };
+    let command = Command { program: "/no/such/program".into(), args: vec!["-x".into()], ..Command::default() };
     let error = Child::spawn(&command).unwrap_err();
     assert_eq!(error.kind(), Kind::Refused);
     assert_eq!(
@@ -114,8 +110,7 @@ fn a_program_that_is_not_there_is_named() {
 fn a_program_that_says_no_hello_leaves_its_last_words() {
     let _alone = alone();
     // It reads the byte that carries the standard input, so that its end is an orderly one.
-    let (child, link) =
-        Child::spawn(&shell("head -c 1 >/dev/null; echo oops >&2; exit 3")).unwrap();
+    let (child, link) = Child::spawn(&shell("head -c 1 >/dev/null; echo oops >&2; exit 3")).unwrap();
     assert_eq!(link.hello(&Hello::ours(Vec::new()), None).unwrap_err().kind(), Kind::Died);
     let obituary = child.obituary();
     assert!(obituary.contains("exit code 3") && obituary.ends_with("oops"), "{obituary}");
@@ -147,8 +142,7 @@ fn environment_and_directory_are_as_told() {
 #[test]
 fn a_grandchild_that_keeps_the_socket_open_keeps_nobody_waiting() {
     let _alone = alone();
-    let (child, link) =
-        Child::spawn(&shell("exec 3<&0; cat <&3 >/dev/null 2>&1 & exit 5")).unwrap();
+    let (child, link) = Child::spawn(&shell("exec 3<&0; cat <&3 >/dev/null 2>&1 & exit 5")).unwrap();
     let error = link.hello(&Hello::ours(Vec::new()), None).unwrap_err();
     assert_eq!(error.kind(), Kind::Died);
     assert_eq!(child.wait(None), Some(Exit::Code(5)));
@@ -227,10 +221,7 @@ fn no_trace() {
     let threads = || {
         let names = std::fs::read_dir("/proc/self/task").unwrap();
         let comm = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
-        names
-            .flatten()
-            .filter_map(|task| comm(task).ok())
-            .any(|name| name.starts_with("saranwrap-"))
+        names.flatten().filter_map(|task| comm(task).ok()).any(|name| name.starts_with("saranwrap-"))
     };
     let children = || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();

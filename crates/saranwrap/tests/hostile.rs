@@ -147,10 +147,7 @@ fn more_calls_than_can_be_kept() {
             break error;
         }
     };
-    assert_eq!(
-        (error.kind(), error.what()),
-        (Kind::Garbled, "the child asks more at once than can be kept")
-    );
+    assert_eq!((error.kind(), error.what()), (Kind::Garbled, "the child asks more at once than can be kept"));
     assert!(flood.join().unwrap().is_err());
 }
 
@@ -176,13 +173,8 @@ fn something_before_the_hello() {
 
 #[test]
 fn a_hello_that_is_none() {
-    for body in [
-        &b""[..],
-        b"\xa0",
-        b"\xa1\x01\x02",
-        b"\xa1\x68protocol\x61x",
-        b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff",
-    ] {
+    for body in [&b""[..], b"\xa0", b"\xa1\x01\x02", b"\xa1\x68protocol\x61x", b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff"]
+    {
         let (link, mut liar) = link_to_a_liar();
         liar.write_all(&frame(Is::Hello, 0, 0, body)).unwrap();
         let error = link.hello(&Hello::ours(Vec::new()), None).unwrap_err();

@@ -102,10 +102,7 @@ fn disorder(directory: &str, declaring: &str, prefix: &str) -> Vec<String> {
                 // With its end, so that `link` is not found in `linked`.
                 let used = |end: &str| line.contains(&format!("{prefix}{below}{end}"));
                 if used("::") || used(";") {
-                    faults.push(format!(
-                        "{}:{number}: {room} uses {below}, which stands below it",
-                        file.path
-                    ));
+                    faults.push(format!("{}:{number}: {room} uses {below}, which stands below it", file.path));
                 }
             }
         }
@@ -158,11 +155,10 @@ fn functions_are_short() {
             let end = format!("{}}}", &line[..indent]);
             // A function without a body, or on one line, ends where it begins.
             let lines = file.lines().skip(number - 1);
-            let whole =
-                lines.clone().position(|(_, line)| line == end).map_or(1, |index| index + 1);
-            let bodiless = lines.take(whole).any(|(_, line)| {
-                line.ends_with(';') && line.len() - line.trim_start().len() == indent
-            });
+            let whole = lines.clone().position(|(_, line)| line == end).map_or(1, |index| index + 1);
+            let bodiless = lines
+                .take(whole)
+                .any(|(_, line)| line.ends_with(';') && line.len() - line.trim_start().len() == indent);
             if whole > MAX_FUNCTION && !bodiless && !line.ends_with('}') {
                 faults.push(format!("{}:{number}: {whole} lines", file.path));
             }
@@ -194,8 +190,7 @@ fn unsafe_stays_behind_its_fence_and_gives_its_reasons() {
             }
             // An attribute may stand between the reason and what it is for.
             let above = lines[..number - 1].iter().rev().map(|line| line.trim_start());
-            let mut above =
-                above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
+            let mut above = above.take_while(|line| line.starts_with("//") || line.starts_with("#["));
             if !above.any(|line| line.starts_with("// SAFETY: ") || line == "/// # Safety") {
                 faults.push(format!("{}:{number}: unsafe without its SAFETY", file.path));
             }
@@ -219,10 +214,9 @@ fn nothing_is_left_to_do_without_saying_where_it_is_discussed() {
     // In two halves, so that this file does not find itself.
     let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
     let bare = |line: &str| {
-        words.iter().any(|word| {
-            line.match_indices(word.as_str())
-                .any(|(at, _)| !line[at + word.len()..].starts_with("(#"))
-        })
+        words
+            .iter()
+            .any(|word| line.match_indices(word.as_str()).any(|(at, _)| !line[at + word.len()..].starts_with("(#")))
     };
     let mut faults = Vec::new();
     for file in files(&["crates", "fuzz/src"]) {
@@ -235,8 +229,7 @@ fn nothing_is_left_to_do_without_saying_where_it_is_discussed() {
 #[test]
 fn the_protocol_document_has_every_op_and_every_tag() {
     let document = read("docs/protocol.md");
-    let words: Vec<_> =
-        document.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+    let words: Vec<_> = document.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
     let mut absent = String::new();
     for op in Op::ALL.iter().filter(|op| !words.contains(&op.name())) {
         writeln!(absent, "op {}", op.name()).unwrap();
@@ -252,8 +245,7 @@ fn the_protocol_document_has_every_op_and_every_tag() {
 #[test]
 fn versions_agree() {
     let version = env!("CARGO_PKG_VERSION");
-    let dependency =
-        format!("saranwrap = {{ path = \"crates/saranwrap\", version = \"{version}\" }}");
+    let dependency = format!("saranwrap = {{ path = \"crates/saranwrap\", version = \"{version}\" }}");
     assert!(read("Cargo.toml").contains(&dependency), "Cargo.toml: {dependency}");
     let heading = format!("## [{version}]");
     assert!(read("CHANGELOG.md").contains(&heading), "CHANGELOG.md has no heading {heading}");
@@ -266,19 +258,7 @@ fn versions_agree() {
 fn the_members_of_the_rooms_above_are_found() {
     // The checks above look for text; a rule that finds nothing must not pass for want of looking.
     let names = rooms("crates/saranwrap/src/lib.rs");
-    let expected = [
-        "error",
-        "wire",
-        "message",
-        "op",
-        "table",
-        "host",
-        "sys",
-        "transport",
-        "pending",
-        "link",
-        "child",
-    ];
+    let expected = ["error", "wire", "message", "op", "table", "host", "sys", "transport", "pending", "link", "child"];
     assert_eq!(names, expected);
     assert!(begins_function("    pub(super) fn other(self) -> Self {"));
     assert!(begins_function("fn main() {"));

@@ -320,8 +320,7 @@ fn a_host_that_panics_leaves_nobody_waiting() {
 fn a_call_can_be_started_and_pumped() {
     let world = World::new();
     let parent = world.parent(3);
-    let calls: Vec<_> =
-        (0..20).map(|_| world.link.start(&parent, &request("ask-who", 0)).unwrap()).collect();
+    let calls: Vec<_> = (0..20).map(|_| world.link.start(&parent, &request("ask-who", 0)).unwrap()).collect();
     for id in calls {
         let answer = loop {
             if let Some(answer) = world.link.finish(id).unwrap() {
@@ -395,8 +394,7 @@ fn a_hello_may_come_before_it_is_awaited() {
 }
 
 fn send(transport: &impl Transport, kind: message::Kind, id: u64, chain: u64, body: &[u8]) {
-    let frame =
-        Frame { header: Header { kind, id, chain, len: body.len() as u32 }, body: body.to_vec() };
+    let frame = Frame { header: Header { kind, id, chain, len: body.len() as u32 }, body: body.to_vec() };
     let bytes = [&frame.header.encode()[..], &frame.body].concat();
     assert_eq!(transport.send(&[std::io::IoSlice::new(&bytes)]).unwrap(), bytes.len());
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented, PySet,
-    PySlice, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented,
+    PySet, PySlice, PyString, PyTuple,
 };
 use saranwrap::error::Error;
 use saranwrap::link::Side;
@@ -36,7 +36,16 @@ pub(crate) struct Decoder<'a, 'py> {
 
 impl<'a, 'py> Decoder<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>, reader: Reader<'a>, key: Key) -> Self {
-        Self { session, reader, key, depth: 0, arguments: &[], so_far: Vec::new(), given_away: HashMap::new(), mentioned: Vec::new() }
+        Self {
+            session,
+            reader,
+            key,
+            depth: 0,
+            arguments: &[],
+            so_far: Vec::new(),
+            given_away: HashMap::new(),
+            mentioned: Vec::new(),
+        }
     }
 
     /// A decoder for the answer to a call with these arguments.
@@ -406,7 +415,10 @@ fn restore<'py>(twin: &Bound<'py, PyAny>, items: Vec<Bound<'py, PyAny>>) -> Resu
     Ok(())
 }
 
-fn small<'py>(py: Python<'py>, value: impl IntoPyObject<'py, Target = PyInt, Output = Bound<'py, PyInt>>) -> Result<Bound<'py, PyAny>> {
+fn small<'py>(
+    py: Python<'py>,
+    value: impl IntoPyObject<'py, Target = PyInt, Output = Bound<'py, PyInt>>,
+) -> Result<Bound<'py, PyAny>> {
     match value.into_pyobject(py) {
         Ok(value) => Ok(value.into_any()),
         Err(error) => Err(Fault::Python(error.into())),

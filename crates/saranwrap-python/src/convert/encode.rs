@@ -1,8 +1,8 @@
-//! Python object -> wire. Decides what crosses by value, what on loan, and what by reference.
+//! Python object -> wire: what crosses by value and what on loan. The rest goes on to `references`.
 
 use std::collections::HashMap;
 
-use pyo3::exceptions::{PyBaseException, PyRecursionError, PyStopIteration};
+use pyo3::exceptions::{PyBaseException, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented,
@@ -12,10 +12,10 @@ use saranwrap::link::Side;
 use saranwrap::wire::{MAX_DEPTH, Writer, tag};
 
 use super::WITHIN_MESSAGE;
-use crate::fault::{Result, named};
-use crate::loans::{self, Change, Content, Key};
+use crate::fault::Result;
+use crate::loans::{self, Key};
 use crate::names;
-use crate::proxy::{Proxy, Ref, Val};
+use crate::proxy::Proxy;
 use crate::session::Session;
 
 /// What an encoder does with objects that have no plain form.
@@ -29,37 +29,22 @@ pub(crate) enum Mode {
     Shallow,
 }
 
-/// Where an exception is met.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Raised,
-    Object,
-}
-
-/// How an object that is no plain value crosses; `_values.route` answers it once per type.
-mod route {
-    pub(super) const KNOWN: u8 = 1;
-    pub(super) const NAMED: u8 = 2;
-    pub(super) const PICKLE: u8 = 3;
-    pub(super) const VALUED: u8 = 4;
-}
-
 pub(crate) struct Encoder<'a, 'py> {
-    session: &'a Bound<'py, Session>,
-    out: &'a mut Writer,
-    key: Key,
-    mode: Mode,
-    depth: usize,
+    pub(super) session: &'a Bound<'py, Session>,
+    pub(super) out: &'a mut Writer,
+    pub(super) key: Key,
+    pub(super) mode: Mode,
+    pub(super) depth: usize,
     /// Ids given out in this message, to take back should it never leave.
-    given: Vec<u64>,
+    pub(super) given: Vec<u64>,
     /// Exceptions on the way down, so that a cycle of causes ends.
-    raising: Vec<usize>,
+    pub(super) raising: Vec<usize>,
     /// The arguments of the call that this answers: an immutable one that comes back is named, which keeps its identity.
-    arguments: &'a [Bound<'py, PyAny>],
+    pub(super) arguments: &'a [Bound<'py, PyAny>],
     /// Containers that are given away in this message, by address; None where containers are lent.
-    given_away: Option<HashMap<usize, u64>>,
+    pub(super) given_away: Option<HashMap<usize, u64>>,
     /// Whether this is an answer's value: the child's own code has let go of what it does not keep.
-    answers: bool,
+    pub(super) answers: bool,
 }
 
 impl<'a, 'py> Encoder<'a, 'py> {
@@ -130,52 +115,6 @@ impl<'a, 'py> Encoder<'a, 'py> {
             self.value(&value)?;
         }
         Ok(())
-    }
-
-    /// An object by reference whatever it is: the root that a user wrapped.
-    pub(crate) fn reference(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        if object.is_instance_of::<PyType>() {
-            return self.class(object);
-        }
-        if names::HAS_VALUE.get(object.py())?.call1((object.get_type(),))?.is_truthy()? {
-            return self.valued(object);
-        }
-        let (id, class) = self.give(object);
-        self.out.tag(tag::MINE);
-        self.out.array(2);
-        self.out.u64(id);
-        self.out.u64(class);
-        Ok(())
-    }
-
-    /// An instance of a subclass of an immutable built-in: by reference, with the value that it has as one.
-    fn valued(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        let value = names::PLAIN_VALUE.get(object.py())?.call1((object,))?;
-        let (id, class) = self.give(object);
-        self.out.tag(tag::VALUED);
-        self.out.array(3);
-        self.out.u64(id);
-        self.out.u64(class);
-        self.value(&value)
-    }
-
-    /// The stand-in for one of those: it goes home as the object itself.
-    fn valued_proxy(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        let handle = names::HANDLE.get(object.py())?.call1((object,))?;
-        match handle.cast::<Proxy>() {
-            Ok(proxy) if proxy.get().session.is(self.session) => self.proxy(&handle, proxy),
-            _ => self.valued(object),
-        }
-    }
-
-    fn give(&mut self, object: &Bound<'py, PyAny>) -> (u64, u64) {
-        let class = object.get_type().into_any();
-        let given = {
-            let mut exports = self.session.get().exports();
-            (exports.give(object), exports.pin(&class))
-        };
-        self.given.push(given.0);
-        given
     }
 
     fn dispatch(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
@@ -279,47 +218,6 @@ impl<'a, 'py> Encoder<'a, 'py> {
         Ok(())
     }
 
-    fn proxy(&mut self, object: &Bound<'py, PyAny>, proxy: &Bound<'py, Proxy>) -> Result<()> {
-        let proxy = proxy.get();
-        if !proxy.session.is(self.session) {
-            // A proxy of another child is an object of this process like any other.
-            return self.reference(object);
-        }
-        self.out.tag(tag::THEIRS);
-        self.out.u64(proxy.id);
-        Ok(())
-    }
-
-    fn class(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        let session = self.session.get();
-        if let Some(id) = session.mirrored(object) {
-            self.out.tag(tag::THEIRS);
-            self.out.u64(id);
-            return Ok(());
-        }
-        if self.named(object)? {
-            return Ok(());
-        }
-        let id = session.exports().pin(object);
-        self.out.tag(tag::CLASS);
-        self.out.u64(id);
-        Ok(())
-    }
-
-    /// A class or function that the other side has under the same name.
-    fn named(&mut self, object: &Bound<'py, PyAny>) -> Result<bool> {
-        let name = names::NAME_OF.get(object.py())?.call1((self.session, object))?;
-        if name.is_none() {
-            return Ok(false);
-        }
-        let (module, qualname): (String, String) = name.extract()?;
-        self.out.tag(tag::NAMED);
-        self.out.array(2);
-        self.out.text(&module);
-        self.out.text(&qualname);
-        Ok(true)
-    }
-
     /// The exact mutable built-ins. A cycle finds its own loan number.
     fn container(&mut self, object: &Bound<'py, PyAny>) -> Result<bool> {
         if let Ok(list) = object.cast_exact::<PyList>() {
@@ -406,174 +304,6 @@ impl<'a, 'py> Encoder<'a, 'py> {
             self.value(&object.getattr(part)?)?;
         }
         Ok(())
-    }
-
-    fn other(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        if let Ok(wrapper) = object.cast_exact::<Ref>() {
-            return self.reference(wrapper.get().object.bind(object.py()));
-        }
-        if let Ok(wrapper) = object.cast_exact::<Val>() {
-            return self.by_value(wrapper.get().object.bind(object.py()));
-        }
-        let py = object.py();
-        if let Ok(traceback) = object.cast_exact::<pyo3::types::PyTraceback>() {
-            self.out.tag(tag::TRACEBACK);
-            let frames = names::TRACEBACK_FRAMES.get(py)?.call1((traceback,))?;
-            return self.value(&frames);
-        }
-        match names::ROUTE.get(py)?.call1((self.session, object))?.extract::<u8>()? {
-            route::KNOWN => self.known(object),
-            route::NAMED if self.named(object)? => Ok(()),
-            route::VALUED if self.mode == Mode::Normal => self.valued(object),
-            route::PICKLE if self.session.get().side() == Side::Parent => self.pickled(object, false),
-            _ => match self.mode {
-                Mode::Normal | Mode::Shallow => self.reference(object),
-                Mode::Copy { trusted } => self.copied(object, trusted),
-            },
-        }
-    }
-
-    /// `val(x)`: by value whatever the table says.
-    fn by_value(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        if self.session.get().side() == Side::Child {
-            return self.value(object);
-        }
-        self.pickled(object, true)
-    }
-
-    /// A standard value type: its kind, the parts it is made of, and itself by reference where the other side may lack it.
-    fn known(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        let parts = names::KNOWN_ENCODE.get(object.py())?.call1((object,))?;
-        if parts.is_none() {
-            return self.reference(object);
-        }
-        let parts = parts.cast_into::<PyTuple>()?;
-        self.out.tag(tag::KNOWN);
-        self.out.array(parts.len());
-        for part in &parts {
-            self.value(&part)?;
-        }
-        Ok(())
-    }
-
-    /// Parent to child only. Its loan number makes it come home as itself. What cannot be pickled goes by reference,
-    /// unless the user asked for the value.
-    fn pickled(&mut self, object: &Bound<'py, PyAny>, asked: bool) -> Result<()> {
-        let pickled = match names::PICKLE.get(object.py())?.call1((self.session, object)) {
-            Ok(pickled) => pickled,
-            Err(error) if asked => return Err(error.into()),
-            Err(_) => return self.reference(object),
-        };
-        let number = loans::lend(self.key, object);
-        self.out.tag(tag::PICKLE);
-        self.out.array(2);
-        self.out.u64(number);
-        self.out.bytes(pickled.extract::<&[u8]>()?);
-        Ok(())
-    }
-
-    /// Child to parent, for `local(p)`: a pickle only if the parent said that it trusts this child.
-    fn copied(&mut self, object: &Bound<'py, PyAny>, trusted: bool) -> Result<()> {
-        let py = object.py();
-        if !trusted {
-            let kind = object.get_type().fully_qualified_name()?;
-            let message = format!(
-                "cannot fetch a `{kind}` by value: only plain data crosses without pickle; wrap with trust=True to allow it"
-            );
-            return Err(named(py, &names::NOT_TRANSPARENT, &message).into());
-        }
-        let pickled = names::PICKLE.get(py)?.call1((self.session, object))?;
-        self.out.tag(tag::PICKLE);
-        self.out.array(2);
-        self.out.u64(0);
-        self.out.bytes(pickled.extract::<&[u8]>()?);
-        Ok(())
-    }
-
-    /// An exception: its class, what it carries, its causes and its traceback, and an id so that it can come home.
-    fn exception(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        self.exception_as(object, Origin::Object)
-    }
-
-    /// What an op raised.
-    pub(crate) fn raised(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
-        self.exception_as(object, Origin::Raised)
-    }
-
-    fn exception_as(&mut self, object: &Bound<'py, PyAny>, origin: Origin) -> Result<()> {
-        let py = object.py();
-        let parts = names::EXCEPTION_PARTS.get(py)?.call1((self.session, object))?;
-        let address = object.as_ptr() as usize;
-        if self.raising.contains(&address) {
-            self.out.null();
-            return Ok(());
-        }
-        self.raising.push(address);
-        let parts = parts.cast_into::<PyTuple>()?;
-        self.out.tag(tag::EXCEPTION);
-        self.out.array(parts.len() + 1);
-        // One that goes home has its id among the parts; the end of an iteration needs none.
-        let fleeting = origin == Origin::Raised && object.is_exact_instance_of::<PyStopIteration>();
-        if fleeting || parts.get_item(0)?.is_instance_of::<Proxy>() {
-            self.out.u64(0);
-        } else {
-            let id = self.session.get().exports().give(object);
-            self.given.push(id);
-            self.out.u64(id);
-        }
-        let result = parts.iter().try_for_each(|part| self.value(&part));
-        self.raising.pop();
-        result
-    }
-
-    /// What follows a message's own value: the changed loans and the modules that were loaded since. Absent when empty.
-    pub(crate) fn trailer(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
-        if changes.is_empty() && news.is_empty() {
-            return Ok(());
-        }
-        // Inside a change a lent container is named by its number, kept or not: it is the caller's own that it belongs to.
-        self.answers = false;
-        self.out.array(2);
-        self.out.array(changes.len());
-        for change in changes {
-            self.change(&change)?;
-        }
-        self.out.array(news.len());
-        for module in news {
-            self.out.text(module);
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, change: &Change<'py>) -> Result<()> {
-        self.out.array(2);
-        self.out.u64(change.number);
-        match &change.content {
-            Content::Bytes(bytes) => {
-                self.out.bytes(&bytes.to_vec());
-                loans::settle(self.key, change.number, bytes.py());
-            }
-            Content::Items(items) => {
-                self.out.array(items.len());
-                for item in items {
-                    self.changed_item(change, item)?;
-                }
-                loans::settle(self.key, change.number, self.session.py());
-            }
-        }
-        Ok(())
-    }
-
-    /// An item both sides knew before goes by its old place, which keeps its identity at home.
-    fn changed_item(&mut self, change: &Change<'py>, item: &Bound<'py, PyAny>) -> Result<()> {
-        match change.before.get(&(item.as_ptr() as usize)) {
-            Some(&place) => {
-                self.out.tag(tag::MARKED);
-                self.out.u64(place);
-                Ok(())
-            }
-            None => self.value(item),
-        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod decode;
 mod encode;
+mod references;
+mod trailer;
 
 /// Loan numbers from here on mean something within one message only: a container given away, not lent.
 const WITHIN_MESSAGE: u64 = 1 << 62;

@@ -218,9 +218,7 @@ impl Inbox {
         }
         self.call_bytes += frame.body.len();
         // The parent may have thousands of calls on their way, and is trusted.
-        if self.side == Side::Parent
-            && (self.calls.len() >= MAX_CALLS || self.call_bytes > MAX_CALL_BYTES)
-        {
+        if self.side == Side::Parent && (self.calls.len() >= MAX_CALLS || self.call_bytes > MAX_CALL_BYTES) {
             return Err(Error::garbled("the child asks more at once than can be kept"));
         }
         self.undecoded.insert(self.order);

@@ -109,11 +109,7 @@ impl Link {
             process: OnceLock::new(),
             at_end: OnceLock::new(),
             forgotten: AtomicBool::new(false),
-            state: Mutex::new(State {
-                inbox: Inbox::new(side),
-                crew: Crew::default(),
-                error: None,
-            }),
+            state: Mutex::new(State { inbox: Inbox::new(side), crew: Crew::default(), error: None }),
             send: Mutex::default(),
             backlog: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
@@ -170,12 +166,7 @@ impl Link {
     }
 
     /// Like [`call`](Self::call), with a deadline, and with an answer that holds later releases back until it is decoded.
-    pub fn ask(
-        &self,
-        host: &dyn Host,
-        body: &[u8],
-        deadline: Option<Instant>,
-    ) -> Result<Answer<'_>> {
+    pub fn ask(&self, host: &dyn Host, body: &[u8], deadline: Option<Instant>) -> Result<Answer<'_>> {
         let bell = self.begin(host, body)?;
         chain::check_depth()?;
         let _visit = self.enter()?;
@@ -312,13 +303,7 @@ impl Link {
         chain::bell()
     }
 
-    fn post_call(
-        &self,
-        host: &dyn Host,
-        chain: u64,
-        body: &[u8],
-        bell: Option<&Arc<Bell>>,
-    ) -> Result<u64> {
+    fn post_call(&self, host: &dyn Host, chain: u64, body: &[u8], bell: Option<&Arc<Bell>>) -> Result<u64> {
         let id = self.side.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
         let mut head = release_frame(&host.queued_releases());
         head.extend_from_slice(&self.header(message::Kind::Call, id, chain, body));

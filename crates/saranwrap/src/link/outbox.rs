@@ -20,12 +20,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Send `head` and `body` after everything that waits.  A body that goes at once is not copied.
-    pub(super) fn post(
-        &mut self,
-        transport: &dyn Transport,
-        head: Vec<u8>,
-        body: Cow<'_, [u8]>,
-    ) -> Result<()> {
+    pub(super) fn post(&mut self, transport: &dyn Transport, head: Vec<u8>, body: Cow<'_, [u8]>) -> Result<()> {
         if self.ended {
             return Ok(());
         }

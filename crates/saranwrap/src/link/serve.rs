@@ -103,17 +103,9 @@ impl Link {
         Ok(())
     }
 
-    fn post_answer(
-        &self,
-        host: &dyn Host,
-        asked: Header,
-        outcome: Outcome,
-        mut body: Vec<u8>,
-    ) -> Result<()> {
+    fn post_answer(&self, host: &dyn Host, asked: Header, outcome: Outcome, mut body: Vec<u8>) -> Result<()> {
         if body.len() > MAX_BODY as usize {
-            return Err(
-                self.fail(Error::refused(format!("an answer of {} bytes is too long", body.len())))
-            );
+            return Err(self.fail(Error::refused(format!("an answer of {} bytes is too long", body.len()))));
         }
         if self.side == Side::Parent && self.backlog.load(Ordering::Acquire) > MAX_BACKLOG {
             return Err(self.fail(Error::garbled("the child asks, and does not read the answers")));
@@ -128,22 +120,10 @@ impl Link {
         self.post(head, Cow::Owned(body))
     }
 
-    pub(super) fn visit(
-        &self,
-        chain: u64,
-        serving: Option<u64>,
-        bell: &Arc<Bell>,
-    ) -> Result<Visit<'_>> {
+    pub(super) fn visit(&self, chain: u64, serving: Option<u64>, bell: &Arc<Bell>) -> Result<Visit<'_>> {
         chain::push(chain::Entry { link: self.number, chain, serving })?;
         let owned = self.state().crew.own(chain, bell);
-        Ok(Visit {
-            link: self,
-            chain,
-            bell: Arc::clone(bell),
-            owned,
-            returned: serving.is_none(),
-            thread: PhantomData,
-        })
+        Ok(Visit { link: self, chain, bell: Arc::clone(bell), owned, returned: serving.is_none(), thread: PhantomData })
     }
 }
 

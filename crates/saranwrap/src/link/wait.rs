@@ -46,9 +46,7 @@ impl State {
     /// What is there for this thread.  What it waits for comes before the end of the link: an answer that came is an answer.
     pub(super) fn turn_for(&mut self, side: Side, want: Want, me: &Arc<Bell>) -> Option<Turn> {
         let wanted = match want {
-            Want::Answer(id) => {
-                self.inbox.pending.take(id).map(|(frame, order)| Turn::Answer(frame, order))
-            }
+            Want::Answer(id) => self.inbox.pending.take(id).map(|(frame, order)| Turn::Answer(frame, order)),
             Want::Hello => self.inbox.take_hello().map(Turn::Hello),
             Want::Call => None,
         };
@@ -71,13 +69,7 @@ impl State {
 
 impl Link {
     /// What this thread has to do next; waits for it, outside the host's world, when there is nothing yet.
-    pub(super) fn turn(
-        &self,
-        host: &dyn Host,
-        want: Want,
-        me: &Arc<Bell>,
-        deadline: Option<Instant>,
-    ) -> Turn {
+    pub(super) fn turn(&self, host: &dyn Host, want: Want, me: &Arc<Bell>, deadline: Option<Instant>) -> Turn {
         // The host's code may have forked meanwhile.
         if let Err(error) = self.at_home() {
             return Turn::Failed(error);
@@ -100,8 +92,7 @@ impl Link {
                 Turn::Hello(body) => return Hello::decode(&body),
                 Turn::Failed(error) => return Err(error),
                 Turn::TimedOut => {
-                    let what =
-                        format!("the {} did not say Hello in time", self.side.other().name());
+                    let what = format!("the {} did not say Hello in time", self.side.other().name());
                     return Err(Error::new(Kind::TimedOut, what));
                 }
                 _ => {}
@@ -164,8 +155,7 @@ impl Link {
             process.map_or(bell.clone(), |process| PollFd::new(process, PollFlags::IN)),
             bell,
         ];
-        let polled = poll(&mut fds, deadline)
-            .map_err(|error| Error::os("could not wait for the link", error))?;
+        let polled = poll(&mut fds, deadline).map_err(|error| Error::os("could not wait for the link", error))?;
         if polled != Polled::Ready {
             return Ok(polled);
         }
@@ -224,8 +214,7 @@ impl Link {
 /// Wait for the bell: another thread reads.
 fn follow(me: &Bell, deadline: Option<Instant>) -> Result<Polled> {
     let mut fds = [PollFd::new(me, PollFlags::IN)];
-    let polled =
-        poll(&mut fds, deadline).map_err(|error| Error::os("could not wait for a bell", error))?;
+    let polled = poll(&mut fds, deadline).map_err(|error| Error::os("could not wait for a bell", error))?;
     if polled == Polled::Ready {
         me.clear();
     }

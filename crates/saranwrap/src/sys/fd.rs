@@ -10,8 +10,8 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 pub use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, Shutdown, SocketFlags, SocketType,
 };
 
 /// The lowest descriptor for what must not collide with 0, 1 and 2 or with what programs call by number.
@@ -21,8 +21,7 @@ const HIGH: i32 = 10;
 /// stays out of every other child.
 pub fn socketpair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // A program may have closed its standard descriptors; a link that lands on one of them would be taken for it.
     let (ours, theirs) = (move_high(ours)?, move_high(theirs)?);
     set_nonblocking(&ours)?;

@@ -63,13 +63,7 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     // SAFETY: pidfd_send_signal reads no memory of ours: the siginfo pointer is null, which the kernel documents as "fill in
     // what kill(2) would".  The descriptor is open for the length of the borrow.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

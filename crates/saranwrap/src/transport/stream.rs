@@ -48,8 +48,7 @@ impl Stream {
 
     fn over(reading: OwnedFd, writing: Option<OwnedFd>) -> Result<Self> {
         for fd in [Some(&reading), writing.as_ref()].into_iter().flatten() {
-            fd::set_nonblocking(fd)
-                .map_err(|error| Error::os("could not make a descriptor nonblocking", error))?;
+            fd::set_nonblocking(fd).map_err(|error| Error::os("could not make a descriptor nonblocking", error))?;
         }
         Ok(Self {
             is_socket: fd::is_socket(writing.as_ref().unwrap_or(&reading)),
@@ -64,8 +63,7 @@ impl Stream {
 
 /// Two ends of one conversation in this process, for tests.
 pub fn pair() -> Result<(Stream, Stream)> {
-    let (one, other) =
-        fd::socketpair().map_err(|error| Error::os("could not make a pair of sockets", error))?;
+    let (one, other) = fd::socketpair().map_err(|error| Error::os("could not make a pair of sockets", error))?;
     Ok((Stream::new(one)?, Stream::new(other)?))
 }
 
@@ -86,8 +84,7 @@ impl Transport for Stream {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(0),
                 Err(errno @ (Errno::PIPE | Errno::CONNRESET)) => {
-                    return Err(Error::died("the other side no longer listens")
-                        .because(io::Error::from(errno)));
+                    return Err(Error::died("the other side no longer listens").because(io::Error::from(errno)));
                 }
                 Err(errno) => return Err(Error::os("could not write to the link", errno)),
             }

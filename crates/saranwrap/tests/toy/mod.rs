@@ -36,13 +36,7 @@ pub struct Toy {
 
 impl Toy {
     pub fn new(link: &Arc<Link>, name: u64, shared: &Arc<Shared>) -> Self {
-        Self {
-            link: Arc::clone(link),
-            name,
-            shared: Arc::clone(shared),
-            interrupt: false.into(),
-            give_up: true.into(),
-        }
+        Self { link: Arc::clone(link), name, shared: Arc::clone(shared), interrupt: false.into(), give_up: true.into() }
     }
 
     /// Ask for a number.

@@ -1,0 +1,60 @@
+//! What follows the value of a message: the loans that changed, and the modules that were loaded since.
+
+use pyo3::prelude::*;
+use saranwrap::wire::tag;
+
+use super::encode::Encoder;
+use crate::fault::Result;
+use crate::loans::{self, Change, Content};
+
+impl<'py> Encoder<'_, 'py> {
+    /// What follows a message's own value: the changed loans and the modules that were loaded since. Absent when empty.
+    pub(crate) fn trailer(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
+        if changes.is_empty() && news.is_empty() {
+            return Ok(());
+        }
+        // Inside a change a lent container is named by its number, kept or not: it is the caller's own that it belongs to.
+        self.answers = false;
+        self.out.array(2);
+        self.out.array(changes.len());
+        for change in changes {
+            self.change(&change)?;
+        }
+        self.out.array(news.len());
+        for module in news {
+            self.out.text(module);
+        }
+        Ok(())
+    }
+
+    pub(super) fn change(&mut self, change: &Change<'py>) -> Result<()> {
+        self.out.array(2);
+        self.out.u64(change.number);
+        match &change.content {
+            Content::Bytes(bytes) => {
+                self.out.bytes(&bytes.to_vec());
+                loans::settle(self.key, change.number, bytes.py());
+            }
+            Content::Items(items) => {
+                self.out.array(items.len());
+                for item in items {
+                    self.changed_item(change, item)?;
+                }
+                loans::settle(self.key, change.number, self.session.py());
+            }
+        }
+        Ok(())
+    }
+
+    /// An item both sides knew before goes by its old place, which keeps its identity at home.
+    pub(super) fn changed_item(&mut self, change: &Change<'py>, item: &Bound<'py, PyAny>) -> Result<()> {
+        match change.before.get(&(item.as_ptr() as usize)) {
+            Some(&place) => {
+                self.out.tag(tag::MARKED);
+                self.out.u64(place);
+                Ok(())
+            }
+            None => self.value(item),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+"""What the classes of proxies are made of: special methods, attributes for `super()`, and the base class of all proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from saranwrap import _valued
+from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity
+from saranwrap._remote import RemoteType, bound, build, is_derived, ours, remote_base, session_of
+
+SPECIAL, SUPER, DIR = OPS["special"], OPS["super"], OPS["dir"]
+_OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
+# The methods that the interpreter looks up on the type: a class has exactly those of its remote type.
+SPECIAL_NAMES = frozenset(
+    [f"__{prefix}{name}__" for name in _OPERATORS for prefix in ("", "r", "i")]
+    + [
+        f"__{name}__"
+        for name in (
+            "call len length_hint getitem setitem delitem contains iter next reversed bool hash eq ne lt le gt ge "
+            "neg pos abs invert int float complex index round trunc floor ceil repr str format bytes fspath dir sizeof "
+            "enter exit await aiter anext aenter aexit get set delete set_name"
+        ).split()
+    ]
+) - {"__idivmod__"}
+# What a mirror must not take over: the proxy itself needs these, or the interpreter calls them while building classes.
+EXCLUDED_NAMES = frozenset(
+    "__class__ __dict__ __weakref__ __slots__ __module__ __qualname__ __doc__ __del__ __getattribute__ __getattr__ "
+    "__setattr__ __delattr__ __init_subclass__ __subclasshook__ __reduce_ex__ __copy__ __deepcopy__ __abstractmethods__ "
+    "_abc_impl __classcell__ __firstlineno__ __static_attributes__ __mro_entries__ __dir__ __buffer__ "
+    "__release_buffer__ __sizeof__".split()
+)
+
+
+def special_method(name: str, number: int) -> Callable[..., Any]:
+    """The local form of a special method of the remote class `number`."""
+    if name == "__call__":
+
+        def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            session, target, derived = locate(self)
+            if derived:
+                return session.request(SUPER, target, (session.mirror(number), name, args, tuple(kwargs.items())))
+            return call(self, args, kwargs)
+
+    elif name == "__hash__":
+
+        def method(self: Any, /) -> Any:
+            result = _ask(self, name, number, ())
+            return result if isinstance(result, int) else hash(result)
+
+    else:
+
+        def method(self: Any, /, *args: Any) -> Any:
+            return _ask(self, name, number, args)
+
+    method.__name__ = name
+    method.__qualname__ = name
+    return method
+
+
+def _ask(self: Any, name: str, number: int, args: tuple[Any, ...]) -> Any:
+    session, target, derived = locate(self)
+    if derived:
+        # Reached through `super()`, or not overridden here: what the remote class itself does, not our override of it.
+        return session.request(SUPER, target, (session.mirror(number), name, args, ()))
+    return session.request(SPECIAL, target, (name, args))
+
+
+def locate(self: Any) -> tuple[Session, int, bool]:
+    if not issubclass(type(self), ProxyBase):
+        handle = _valued.handle_of(self)
+        if handle is None:
+            raise TypeError(f"this {type(self).__name__!r} was made here and has no remote part yet")
+        session, target, _ = identity(handle)
+        return session, target, is_derived(type(self))
+    return identity(self)
+
+
+class RemoteAttribute:
+    """An attribute of a remote class, as `super()` and explicit lookups through a class find it."""
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            session, target = bound(owner)
+        else:
+            session, target, _ = locate(obj)
+        return session.request(SUPER, target, (session.mirror(self.number), self.name))
+
+
+def _object_special(name: str) -> Callable[..., Any]:
+    def method(self: Any, /, *args: Any) -> Any:
+        session, target, derived = identity(self)
+        if derived:
+            return session.request(SUPER, target, (remote_base(type(self)), name, args, ()))
+        return session.request(SPECIAL, target, (name, args))
+
+    return method
+
+
+_str = _object_special("__str__")
+_repr = _object_special("__repr__")
+
+
+def _prefixed_repr(self: Any) -> str:
+    text: str = _repr(self)
+    return f"saran:{text}" if identity(self)[0].is_parent else text
+
+
+def _dir(self: Any) -> Iterable[str]:
+    session, target, _ = identity(self)
+    names: tuple[str, ...] = session.request(DIR, target, ())
+    return names
+
+
+def _copied(self: Any, *, deep: bool) -> Any:
+    from saranwrap import _copies
+
+    return _copies.copied(self, deep=deep)
+
+
+def _no_init_subclass(cls: type, **kwargs: Any) -> None:
+    """The child's twin runs the real one."""
+
+
+ObjectProxy: Any = build(
+    RemoteType,
+    "ObjectProxy",
+    (ProxyBase,),
+    {
+        "__module__": "saranwrap",
+        "__qualname__": "ObjectProxy",
+        "__doc__": "The stand-in for an object in another process.",
+        "__repr__": _prefixed_repr,
+        "__str__": _str,
+        "__format__": _object_special("__format__"),
+        "__dir__": _dir,
+        "__init_subclass__": classmethod(_no_init_subclass),
+        "__copy__": lambda self: _copied(self, deep=False),
+        "__deepcopy__": lambda self, memo: _copied(self, deep=True),
+    },
+)
+
+
+def _bytes(self: Any) -> bytes:
+    session, target, _ = identity(self)
+    data: bytes = session.request(SPECIAL, target, ("__buffer__", ()))[0]
+    return data
+
+
+BufferProxy: Any = build(
+    RemoteType,
+    "ObjectProxy",
+    (BufferBase, ObjectProxy),
+    {"__module__": "saranwrap", "__doc__": "The stand-in for an object that offers a buffer.", "__bytes__": _bytes},
+)
+ours.update(map(id, (ProxyBase, ObjectProxy, BufferBase, BufferProxy)))
+
+
+def buffer_copy(self: Any) -> memoryview:
+    """A read-only copy of a remote buffer, in its own format and shape."""
+    session, target, _ = identity(self)
+    data, layout, shape = session.request(SPECIAL, target, ("__buffer__", ()))
+    view = memoryview(data)
+    return view if layout == "B" and len(shape) == 1 else view.cast(layout, shape)
+
+
+class _ProxyCheck(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        kind = type(instance)
+        remote = (
+            issubclass(kind, ProxyBase)
+            or (issubclass(kind, RemoteType) and session_of(instance) is not None)  # type: ignore[arg-type]
+            or (isinstance(kind, RemoteType) and _valued.handle_of(instance) is not None)
+        )
+        return remote and (cls is Proxy or callable(instance))
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, ProxyBase)
+
+
+class Proxy(metaclass=_ProxyCheck):
+    """Every stand-in for something in another process, objects and classes alike. Only for `isinstance`."""
+
+
+class CallableProxy(metaclass=_ProxyCheck):
+    """The proxies that can be called. Only for `isinstance`."""

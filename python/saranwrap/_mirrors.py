@@ -1,0 +1,294 @@
+"""One local class per remote type, with exactly the special methods that type has: how it is described and how it is made."""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import copyreg
+import enum
+import functools
+import numbers
+import types
+import weakref
+from abc import ABCMeta
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from saranwrap import _copies, _exceptions, _valued, _values
+from saranwrap._members import EXCLUDED_NAMES, SPECIAL_NAMES, BufferProxy, ObjectProxy, RemoteAttribute, special_method
+from saranwrap._native import OPS, BufferBase, ProxyBase, Session, offers_buffer
+from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, raw_dict, session_of
+
+SPECIAL = OPS["special"]
+
+
+def _kind(cls: type) -> str:
+    if issubclass(cls, BaseException):
+        return "exception"
+    value = f"value {_valued.base_of(cls).__name__}" if _valued.has_value(cls) else ""  # type: ignore[union-attr]
+    if isinstance(cls, enum.EnumMeta):
+        return f"enum {value}"
+    return value or "object"
+
+
+def describe(session: Session, cls: type) -> tuple[Any, ...]:
+    """All that the other side needs to know in order to build a mirror of `cls`."""
+    space = raw_dict(cls)
+    kind = _kind(cls)
+    skipped = {id(object), *ours}
+    if kind == "exception":
+        bases: tuple[Any, ...] = tuple(base for base in cls.__bases__ if issubclass(base, BaseException))
+    else:
+        bases = tuple(session.class_number(base) for base in cls.__bases__ if id(base) not in skipped)
+    if "value " in kind:
+        # One flat class below the built-in: a mixin without it has no local form that could stand beside it.
+        built_in = _valued.base_of(cls)
+        assert built_in is not None
+        below = [base for base in cls.__mro__ if base not in built_in.__mro__]
+        space = {name: value for base in reversed(below) for name, value in raw_dict(base).items()}
+    names = tuple(name for name in space if isinstance(name, str) and not name.startswith("_saran_"))
+    every = {name for base in cls.__mro__ if id(base) not in skipped for name in raw_dict(base)} & SPECIAL_NAMES
+    meta = type(cls)
+    meta_names = {
+        name for base in meta.__mro__ if base not in (type, object, ABCMeta, RemoteType) for name in raw_dict(base)
+    }
+    checks = {"__instancecheck__", "__subclasscheck__"}
+    return (
+        str(cls.__module__),
+        str(cls.__qualname__),
+        kind,
+        bases,
+        names,
+        tuple(name for name in names if space[name] is None),
+        "sequence" if cls.__flags__ & (1 << 5) else "mapping" if cls.__flags__ & (1 << 6) else "",
+        tuple(sorted(meta_names & SPECIAL_NAMES)),
+        bool(meta_names & checks) or isinstance(cls, ABCMeta),
+        tuple(sorted(every)),
+        # A C sequence concatenates without a reflected form; from the left it is asked for here.
+        type(space.get("__add__")) is types.WrapperDescriptorType and "__radd__" not in every,
+        kind == "object" and offers_buffer(cls),
+        meta.__name__,
+        tuple(place for place, abc in enumerate(_ABCS) if _is_subclass(cls, abc)),
+    )
+
+
+def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:
+    """The local class for a remote one, and what `__class__` of its instances answers."""
+    (
+        module,
+        qualname,
+        kind,
+        bases,
+        names,
+        nones,
+        protocol,
+        meta_names,
+        checks,
+        every,
+        concatenates,
+        buffer,
+        meta_name,
+        abcs,
+    ) = description
+    twin = _values.find(module, qualname)
+    twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
+    if twin is not None and (
+        (kind == "exception" and issubclass(twin, BaseException))
+        or (kind.startswith("enum") and isinstance(twin, enum.EnumMeta))
+    ):
+        return twin, twin
+    namespace: dict[str, Any] = {
+        "__module__": module,
+        "__qualname__": qualname,
+        "_saran_session_": weakref.ref(session),
+        "_saran_number_": number,
+        "_saran_named_": (module, qualname),
+        "_saran_checks_": checks,
+        # Equal to the local class, but not where code chooses by exact type what only the real one can do: `list.copy(p)`.
+        "_saran_twin_": (twin if module != "builtins" else _hidden(module, qualname)),
+    }
+    meta = _metaclass(meta_name, meta_names)
+    name = qualname.rpartition(".")[2]
+    if kind == "exception":
+        mirror = _make_exception(meta, name, bases, names, namespace, number)
+        return mirror, mirror
+    if "value " in kind:
+        return _make_valued(meta, name, kind.split()[-1], session, bases, names, nones, namespace, twin)
+    _add_members(namespace, names, nones, number, concatenates)
+    parents = list(dict.fromkeys(_parent(session, base) for base in bases))
+    if buffer and not any(issubclass(parent, BufferBase) for parent in parents):
+        parents.append(BufferProxy)
+    if len(parents) > 1:
+        parents = [parent for parent in parents if parent is not ObjectProxy]
+    inherited = {**namespace, "_saran_inherits_": twin} if twin is not None and _may_inherit(twin) else namespace
+    for space in (inherited, namespace):
+        try:
+            mirror = build(meta, name, tuple(parents) or (ObjectProxy,), dict(space))
+        except TypeError:
+            continue
+        break
+    else:
+        # Bases that are local here leave gaps in the order of resolution; a flat class has the same methods.
+        _add_members(namespace, every, (), number, concatenates)
+        mirror = build(meta, name, (BufferProxy if buffer else ObjectProxy,), namespace)
+    answer = twin if twin is not None else _hidden(module, qualname) or mirror
+    if twin is not None and type.__subclasscheck__(twin, mirror):
+        answer = mirror
+    if not checks:
+        # One with its own idea of `issubclass` would be asked, over the link, about every class that anybody asks about.
+        _register(mirror, abcs, protocol)
+    return mirror, answer
+
+
+def _make_valued(
+    meta: type, name: str, kind: str, session: Session, bases: Any, names: Any, nones: Any, namespace: Any, twin: Any
+) -> tuple[type, type]:
+    base = _valued.named_base(kind)
+    mirrors = [session.mirror(number) for number in bases]
+    parents = tuple(mirror for mirror in mirrors if issubclass(mirror, base) and isinstance(mirror, RemoteType)) or (
+        base,
+    )
+    number = namespace["_saran_number_"]
+    members = _valued.members(
+        number, names, nones, RemoteAttribute, special_method, SPECIAL_NAMES - {"__repr__", "__dir__"}
+    )
+    if base is not str:
+        members.setdefault("__str__", _valued.remote_str)
+    namespace = {**members, **namespace, "_saran_answer_": None}
+    for inherits in (twin, None):
+        try:
+            mirror = build(meta, name, parents, {**namespace, "_saran_inherits_": inherits})
+        except TypeError:
+            if inherits is None:
+                raise
+            continue
+        break
+    if twin is not None and not type.__subclasscheck__(twin, mirror):
+        type.__setattr__(mirror, "_saran_answer_", twin)
+    return mirror, mirror
+
+
+def _may_inherit(twin: type) -> bool:
+    """Whether the local class may stand in the order of resolution: only if nothing of it would take part in the proxy's work."""
+    active = {"__getattribute__", "__getattr__", "__setattr__", "__delattr__", "__del__"}
+    return not any(active & raw_dict(base).keys() for base in twin.__mro__ if base is not object)
+
+
+def _hidden(module: str, qualname: str) -> type | None:
+    """The interpreter's own types that have no name in `builtins`, such as `function`."""
+    if module != "builtins":
+        return None
+    return next((cls for cls in _values.HIDDEN_TYPES if cls.__qualname__ == qualname), None)
+
+
+def _parent(session: Session, number: int) -> type:
+    parent: type = session.mirror(number)
+    return parent if issubclass(parent, ProxyBase) else ObjectProxy
+
+
+def _add_members(
+    namespace: dict[str, Any], names: Iterable[str], nones: tuple[str, ...], number: int, concatenates: bool
+) -> None:
+    for name in names:
+        if name in nones:
+            namespace[name] = None
+        elif name in SPECIAL_NAMES:
+            namespace.setdefault(name, special_method(name, number))
+        elif name not in EXCLUDED_NAMES:
+            namespace.setdefault(name, RemoteAttribute(name, number))
+    if concatenates:
+        namespace.setdefault("__radd__", special_method("__radd__", number))
+    if "__eq__" in namespace and "__hash__" not in namespace:
+        # A class statement with `__eq__` alone would make the class unhashable; the remote one inherits its hash.
+        namespace["__hash__"] = special_method("__hash__", number)
+    for name in ("__repr__", "__str__", "__format__", "__dir__"):
+        namespace.pop(name, None)
+
+
+# The abstract base classes of which a class says that it is one of them: by their place in this list.
+_ABCS = [
+    *(
+        getattr(collections.abc, name)
+        for name in sorted(collections.abc.__all__)
+        if name not in {"ByteString", "Buffer"}
+    ),
+    *(getattr(numbers, name) for name in sorted(numbers.__all__)),
+]
+
+
+def _is_subclass(cls: type, abc: type) -> bool:
+    try:
+        return issubclass(cls, abc)
+    except Exception:  # noqa: BLE001  a metaclass may have its own idea of the question
+        return False
+
+
+def _register(mirror: type, abcs: tuple[int, ...], protocol: str) -> None:
+    """Tell the abstract base classes what this class is: the remote one may have been registered with them."""
+    if protocol and not own_attribute(mirror, "__flags__") & (3 << 5):
+        # This sets the type's flag for `match`: a sequence or mapping pattern looks at nothing else.
+        with contextlib.suppress(RuntimeError):
+            (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
+    for place in abcs:
+        if 0 <= place < len(_ABCS) and not issubclass(mirror, _ABCS[place]):
+            with contextlib.suppress(RuntimeError):
+                _ABCS[place].register(mirror)
+
+
+@functools.cache
+def _metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
+    """RemoteType with the name and the special methods of a remote metaclass: `len(Color)`, `for member in Color`."""
+    wanted = [
+        name
+        for name in names
+        if name
+        not in {"__call__", "__repr__", "__str__", "__format__", "__dir__", "__hash__", "__eq__", "__or__", "__ror__"}
+    ]
+
+    def method(name: str) -> Callable[..., Any]:
+        def on_class(cls: type, *args: Any) -> Any:
+            session, number = bound(cls)
+            return session.request(SPECIAL, number, (name, args))
+
+        return on_class
+
+    made: type[RemoteType] = type(meta, (RemoteType,), {name: method(name) for name in wanted})
+    copyreg.pickle(made, _copies.reduce_class)
+    return made
+
+
+def _make_exception(
+    meta: type, name: str, bases: tuple[Any, ...], names: tuple[str, ...], namespace: dict[str, Any], number: int
+) -> Any:
+    """A real exception class. Its instances are local objects that know the remote exception they stand for."""
+    parents = tuple(base for base in bases if isinstance(base, type) and issubclass(base, BaseException))
+    for member in names:
+        if member in SPECIAL_NAMES and member not in {"__hash__", "__eq__"}:
+            namespace[member] = special_method(member, number)
+        elif member == "__init__":
+            namespace[member] = _exception_init(number)
+        elif member not in EXCLUDED_NAMES and member not in {
+            "__new__",
+            "args",
+            "__reduce__",
+            "__setstate__",
+            "__traceback__",
+        }:
+            namespace[member] = RemoteAttribute(member, number)
+    return build(meta, name, parents or (Exception,), namespace)
+
+
+def _exception_init(number: int) -> Callable[..., None]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Let the remote class make one, and take over what it carries."""
+        session = session_of(type(self))
+        if session is None:
+            return
+        made = session.call(number, args, kwargs)
+        self.args = made.args
+        self.__dict__.update(made.__dict__)
+        if is_derived(type(self)):
+            # It stands for itself: the child knows it by our class, not by the base's instance.
+            self.__dict__.pop(_exceptions.HOME, None)
+
+    return __init__
