@@ -122,7 +122,7 @@ class Link:
             os._exit(0)
 
     def listen(self, wanted):
-        kind = None
+        kind = -1
         while kind != wanted and not (wanted is None and kind in {REPLY, RAISED}):
             read = self.stream.read(HEADER.size)
             if len(read) < HEADER.size:

@@ -167,6 +167,24 @@ def _set(exc: BaseException, space: dict[str, Any], name: str, value: Any) -> No
     space[name] = value
 
 
+def in_context(exc: BaseException, handled: BaseException) -> None:
+    """Note that `exc` was raised while `handled` was being handled here: it stands behind all that `exc` has behind it."""
+    seen = {id(exc)}
+    last = exc
+    while last.__context__ is not None:
+        last = last.__context__
+        if last is handled or id(last) in seen:
+            return
+        seen.add(id(last))
+    # A cycle would make every walk along the contexts endless.
+    behind: BaseException | None = handled
+    while behind is not None:
+        if id(behind) in seen:
+            return
+        behind = behind.__context__
+    last.__context__ = handled
+
+
 # --- tracebacks -------------------------------------------------------------------------------------------------------
 
 Position = tuple[str, str, int, int, int, int]
@@ -199,19 +217,34 @@ def build_traceback(positions: Any) -> types.TracebackType | None:
     return traceback
 
 
+def _frame(*position: Any) -> tuple[types.FrameType, int]:
+    """A frame that stands at this place, made anew: a frame leads to all that its callers hold, so it must not be kept."""
+    function = types.FunctionType(_code(*position), {"Exception": Exception, MADE: True})
+    try:
+        next(function())
+    except Exception as raised:  # noqa: BLE001  whatever comes, it is the traceback that counts
+        assert raised.__traceback__ is not None
+        inner = raised.__traceback__.tb_next
+        assert inner is not None
+        return inner.tb_frame, inner.tb_lasti
+    raise AssertionError("the code always raises")
+
+
 @functools.lru_cache(maxsize=512)
-def _frame(filename: str, name: str, line: int, end: int, column: int, end_column: int) -> tuple[types.FrameType, int]:
-    """A frame that stands at this place. Only a code object with the right positions gives the right carets."""
+def _code(filename: str, name: str, line: int, end: int, column: int, end_column: int) -> types.CodeType:
+    """Code that raises at this place. Only a code object with the right positions gives the right carets.
+
+    It is a generator's: when that ends, its frame has no caller any more.
+    """
     line = max(1, min(line, 2**31 - 1))
     if end < line or end >= 2**31 or not 0 <= column < 2**15 or not 0 <= end_column < 2**15:
         end, column, end_column = line, 0, 0
     place = {"lineno": line, "end_lineno": end, "col_offset": column, "end_col_offset": end_column}
-    module = ast.Module([ast.Raise(ast.Name("Exception", ast.Load(), **place), None, **place)], [])
-    code = compile(module, filename.replace("\0", "?"), "exec").replace(co_name=name)
-    try:
-        exec(code, {"Exception": Exception, MADE: True})
-    except Exception as raised:  # noqa: BLE001
-        inner = raised.__traceback__.tb_next  # type: ignore[union-attr]
-        assert inner is not None
-        return inner.tb_frame, inner.tb_lasti
-    raise AssertionError("the code always raises")
+    tree = ast.parse("def raises():\n    raise Exception\n    yield")
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.stmt, ast.expr)):
+            for attribute, value in place.items():
+                setattr(node, attribute, value)
+    code = compile(tree, filename.replace("\0", "?"), "exec")
+    function = next(const for const in code.co_consts if isinstance(const, types.CodeType))
+    return function.replace(co_name=name, co_firstlineno=line)

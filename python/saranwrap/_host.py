@@ -94,6 +94,8 @@ def is_check(cls: Any, kind: str, candidate: Any) -> bool:
 
 def reduce_parts(obj: Any, protocol: int) -> tuple[Any, ...]:
     """What `obj.__reduce_ex__` says: ("name", module, qualified name), or ("new" or "call", function, arguments, more ...)."""
+    if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType)) and "." not in obj.__qualname__:
+        return "name", obj.__module__, obj.__qualname__
     reduced = obj.__reduce_ex__(protocol)
     if isinstance(reduced, str):
         return "name", getattr(obj, "__module__", None) or _module_of(obj, reduced), reduced

@@ -7,9 +7,9 @@ from typing import Any
 
 from saranwrap import _valued
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity
-from saranwrap._remote import RemoteType, bound, build, is_derived, ours, remote_base, session_of
+from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, remote_base, session_of
 
-SPECIAL, SUPER, DIR = OPS["special"], OPS["super"], OPS["dir"]
+GETATTR, SPECIAL, SUPER, DIR = OPS["getattr"], OPS["special"], OPS["super"], OPS["dir"]
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
 # The methods that the interpreter looks up on the type: a class has exactly those of its remote type.
 SPECIAL_NAMES = frozenset(
@@ -74,6 +74,20 @@ def locate(self: Any) -> tuple[Session, int, bool]:
         session, target, _ = identity(handle)
         return session, target, is_derived(type(self))
     return identity(self)
+
+
+class RemoteDoc:
+    """`__doc__`, for those who ask past the proxy: pydoc looks with `object.__getattribute__`."""
+
+    __slots__ = ()
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            session = session_of(owner)
+            number = own_attribute(owner, "_saran_number_")
+            return None if session is None else session.request(GETATTR, number, ("__doc__",))
+        session, target, _ = locate(obj)
+        return session.request(GETATTR, target, ("__doc__",))
 
 
 class RemoteAttribute:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from saranwrap import _copies, _exceptions, _valued, _values
-from saranwrap._members import EXCLUDED_NAMES, SPECIAL_NAMES, BufferProxy, ObjectProxy, RemoteAttribute, special_method
+from saranwrap._members import EXCLUDED_NAMES, SPECIAL_NAMES, BufferProxy, ObjectProxy, RemoteAttribute, RemoteDoc, special_method
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, offers_buffer
 from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, raw_dict, session_of
 
@@ -74,6 +74,14 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
 
 def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:
     """The local class for a remote one, and what `__class__` of its instances answers."""
+    mirror, answer = _make(session, number, description)
+    if isinstance(mirror, RemoteType):
+        # Only now: what makes and registers a class asks the class for things, which must not go over the link.
+        type.__setattr__(mirror, "_saran_session_", weakref.ref(session))
+    return mirror, answer
+
+
+def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:
     (
         module,
         qualname,
@@ -100,7 +108,7 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
     namespace: dict[str, Any] = {
         "__module__": module,
         "__qualname__": qualname,
-        "_saran_session_": weakref.ref(session),
+        "__doc__": RemoteDoc(),
         "_saran_number_": number,
         "_saran_named_": (module, qualname),
         "_saran_checks_": checks,

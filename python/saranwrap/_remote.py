@@ -187,11 +187,7 @@ def build(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, A
     # an instance of ours is where the proxy keeps its session.
     for attribute, value in (("session", None), ("number", 0), ("derived", False), ("checks", False), ("twin", None)):
         namespace.setdefault(f"_saran_{attribute}_", value)
-    # The making of a class asks the class for things, which must not go to the child: it is bound afterwards.
-    session, namespace["_saran_session_"] = namespace["_saran_session_"], None
-    cls = ABCMeta.__new__(meta, name, bases, namespace)  # type: ignore[type-var]
-    type.__setattr__(cls, "_saran_session_", session)
-    return cls
+    return ABCMeta.__new__(meta, name, bases, namespace)  # type: ignore[type-var]
 
 
 def session_of(cls: type) -> Session | None:

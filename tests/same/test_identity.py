@@ -1,6 +1,6 @@
 """What is the same object here is the same there: proxies, results, and proxies that go home at any depth."""
 
-from tests.same.check import cases, made, same
+from tests.same.check import cases, limit, made, same
 from tests.same.zoo import Account, Item, Point
 
 test_of_proxies = cases(
@@ -47,9 +47,10 @@ test_going_home = cases(
     same("calls.mapped(lambda v: v is x, [x, 1, [x]])", [1]),
     same("calls.attribute(x, 'x'), calls.method(x, 'moved', 1), calls.kind(x)", Point(1, 2)),
     same(
-        "calls.apply(len, x), calls.apply(sorted, x), calls.apply(type, x) is type(x), calls.apply(isinstance, x, list)",
+        "calls.apply(len, x), calls.apply(sorted, x), calls.apply(isinstance, x, list)",
         [2, 1],
     ),
+    limit("a list over there is not exactly a list here", same("calls.apply(type, x) is type(x)", [2, 1])),
     same("calls.kind(x.moved), calls.apply(x.moved, 1), calls.are_same(x.__class__, zoo.Point)", Point(1, 2)),
     same("calls.apply(zoo.Point, 1), calls.apply(x, 1), calls.identity(x) is x", made("zoo.Point")),
     same("operator.is_(calls.identity(x), x), operator.is_not(x, None)", [1]),

@@ -1,6 +1,6 @@
 """Every operator: plain, reflected, in place; comparisons with local values in both directions; hash and truth."""
 
-from tests.same.check import cases, made, same
+from tests.same.check import cases, limit, made, same
 from tests.same.zoo import Money, Point, Recorder, Same, Truth
 
 BINARY = ["+", "-", "*", "@", "/", "//", "%", "**", "<<", ">>", "&", "^", "|"]
@@ -56,7 +56,7 @@ test_of_containers = cases(
     same("x.__iadd__([3]) is x", [1, 2]),
     same("x += 'ab'; x", [1, 2]),
     same("x += 5", [1, 2]),
-    same("x * 'a'", [1, 2]),
+    limit("the special method is asked, whose own text differs from the operator's", same("x * 'a'", [1, 2])),
     same("x % 1", [1, 2]),
     same("x + x, x * 0", [1, 2]),
     same("y = x; y |= {3}; y is x", {1}),

@@ -108,9 +108,16 @@ SUITES: tuple[Suite, ...] = (
 
 
 def named(names: Sequence[str]) -> list[Suite]:
-    """The suites of these names, in the table's order; an unknown name is an error."""
+    """The suites of these names, in the table's order; an unknown name is an error.
+
+    A name such as `random:test_random` is a suite of its own: that module, measured by those tests (more after further colons).
+    """
+    further = [dataclasses.replace(_module(*name.split(":")), name=name) for name in names if ":" in name]
+    names = [name for name in names if ":" not in name]
+    if further and not names:
+        return further
     if unknown := set(names) - {suite.name for suite in SUITES}:
         raise SystemExit(
             f"no such suite: {', '.join(sorted(unknown))} (there are: {', '.join(suite.name for suite in SUITES)})"
         )
-    return [suite for suite in SUITES if not names or suite.name in names]
+    return [suite for suite in SUITES if not names or suite.name in names] + further

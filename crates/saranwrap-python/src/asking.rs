@@ -82,7 +82,14 @@ impl Session {
         let value = decoder.answer().map_err(|fault| session.fail(py, fault))?;
         match answer.outcome {
             Outcome::Answered => Ok(value),
-            Outcome::Raised => Err(PyErr::from_value(value)),
+            Outcome::Raised => {
+                let handled = names::HANDLED.get(py)?.call0()?;
+                if !handled.is_none() {
+                    // `raise` would note what was being handled; an exception that comes over a link has to be told.
+                    names::IN_CONTEXT.get(py)?.call1((&value, handled))?;
+                }
+                Err(PyErr::from_value(value))
+            }
         }
     }
 

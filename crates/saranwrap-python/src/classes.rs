@@ -1,13 +1,15 @@
 //! From a class number to the local class that stands for it, and from an id to its one proxy.
 //! How a remote class is described and built is told in `_mirrors.py`: a metaclass cannot be written in Rust.
 
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+use saranwrap::error::Error;
 use saranwrap::op::Op;
 
 use crate::buffer::BufferProxy;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::names;
 use crate::proxy::Proxy;
 use crate::session::Session;
@@ -35,7 +37,7 @@ pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror>
         return Ok(mirror);
     }
     let description = Session::ask(session, Op::Describe, class, &[])?;
-    let made = names::MAKE_MIRROR.get(py)?.call1((session, class, description))?;
+    let made = names::MAKE_MIRROR.get(py)?.call1((session, class, description)).map_err(|error| senseless(py, error))?;
     // Another thread may have met the same class while we asked; its mirror stays the only one.
     if let Some(mirror) = find() {
         return Ok(mirror);
@@ -43,6 +45,12 @@ pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror>
     let (made, answer): (Bound<'_, PyAny>, Bound<'_, PyAny>) = made.extract()?;
     session.get().register(class, &made, &answer, false);
     Ok(Mirror { class: made.unbind(), answer: answer.unbind(), derived: false })
+}
+
+/// A description that no class can be made of is the other side's fault.
+fn senseless(py: Python<'_>, error: PyErr) -> Fault {
+    let of_values = error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py);
+    if of_values { Error::garbled(format!("the description of a class makes no sense: {error}")).into() } else { error.into() }
 }
 
 /// A class handed to the user: from now on it keeps its session alive, as a proxy does.

@@ -65,6 +65,8 @@ names! {
     // Exceptions.
     EXCEPTION_PARTS = "saranwrap._exceptions"."parts";
     EXCEPTION_BUILD = "saranwrap._exceptions"."build";
+    HANDLED = "sys"."exception";
+    IN_CONTEXT = "saranwrap._exceptions"."in_context";
     TRACEBACK_BUILD = "saranwrap._exceptions"."build_traceback";
     TRACEBACK_FRAMES = "saranwrap._exceptions"."frames";
     // What the child does beyond the plain operations.
