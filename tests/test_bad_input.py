@@ -25,6 +25,7 @@ import saranwrap
 from saranwrap._native import OPS, Session
 
 from tests import hostile_child as lie
+from tests import hostile_code
 from tests.hostile_child import CHAIN, ID, Tag, answer, cbor, frame, hello, raw, say
 
 GIVEN = 42
@@ -549,7 +550,7 @@ FALSE_DESCRIPTIONS = {
     "an enum that is none here": dict(kind="enum"),
     "a local class of another kind": dict(module="builtins", qualname="int", kind="exception"),
     "a class of the interpreter's": dict(module="builtins", qualname="NoneType", names=["__bool__"]),
-    "abstract classes that are none": dict(abcs=[-1, 1 << 70, "a", None]),
+    "abstract classes that are none": dict(abcs=[-1, 1 << 60, "a", None]),
     "abstract classes that are a number": dict(abcs=5),
     "a buffer that is none": dict(buffer=True, names=["__buffer__"]),
 }
@@ -739,6 +740,43 @@ def test_the_root_does_only_what_it_is_for(liar):
     assert refused(liar(hello(), *lie.ask(OPS["call"], 0, [], {})))
     assert refused(liar(hello(), *lie.ask(OPS["call"], 0, ["warning", 1, 2, 3, 4], {})))
     assert refused(liar(hello(), *lie.ask(OPS["call"], 0, ["stdout", 5], {})))
+
+
+class Plain:
+    """Its instances are given to the child by reference."""
+
+    def method(self):
+        """Its function has globals."""
+
+
+def function():
+    """Has globals."""
+
+
+ESCAPES = {
+    "through_the_globals": [function],
+    "through_the_builtins": [function],
+    "through_a_special_method": [function],
+    "through_the_method_that_gets": [function],
+    "through_the_method_that_gets_from_an_object": [Plain()],
+    "through_the_method_of_an_object": [Plain()],
+    "through_a_method_of_its_class": [Plain],
+    "through_the_members_of_its_class": [Plain],
+    "through_the_base_class": [Plain()],
+    "through_the_frame_of_a_generator": [(n for n in [1])],
+    "through_the_code_of_a_generator": [(n for n in [1]), function],
+    "through_the_module_of_a_builtin": [len],
+}
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_code_in_the_child_cannot_run_anything_in_the_parent(name, tmp_path):
+    run = tmp_path / "run"
+    code = f"import os; open({str(run)!r}, 'w').write(str(os.getpid()))"
+    with saranwrap.Child() as child:
+        with contextlib.suppress(Exception):
+            getattr(child.wrap(hostile_code), name)(*map(saranwrap.ref, ESCAPES[name]), code)
+    assert not run.exists() or run.read_text() != str(os.getpid())
 
 
 # --- the user errs ----------------------------------------------------------------------------------------------------

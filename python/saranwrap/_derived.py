@@ -20,6 +20,9 @@ _DERIVED_SKIPPED = frozenset(
 
 def derive(meta: Any, name: str, bases: tuple[type, ...], namespace: dict[str, Any], kwargs: dict[str, Any]) -> Any:
     remote = [base for base in bases if isinstance(base, RemoteType) and session_of(base) is not None]
+    if not remote and meta.__name__ == "type" and not any(isinstance(base, RemoteType) for base in bases):
+        # `type(remote_class)(name, bases, namespace)` with bases that are all from here makes a class from here.
+        return type(name, bases, namespace, **kwargs)
     if not remote:
         raise TypeError(f"cannot derive {name!r}: none of its bases is a class of a living child")
     session = session_of(remote[0])
@@ -28,7 +31,9 @@ def derive(meta: Any, name: str, bases: tuple[type, ...], namespace: dict[str, A
         raise TypeError(f"cannot derive {name!r}: its bases live in different children")
     local = {**namespace, "__slots__": (), "_saran_derived_": True}
     local.update(_saran_session_=None, _saran_hold_=session, _saran_number_=0, _saran_twin_=None, _saran_named_=None)
-    cls = ABCMeta.__new__(meta, name, bases, local, **kwargs)
+    # The child's twin of the class gives them to the remote `__init_subclass__`; here only a local one may want them.
+    wanted = any("__init_subclass__" in raw_dict(base) for base in local_bases_of(bases))
+    cls = ABCMeta.__new__(meta, name, bases, local, **(kwargs if wanted else {}))
     type.__setattr__(cls, "_saran_session_", weakref.ref(session))
     if issubclass(cls, BaseException):
         # Instances are made here; the child meets the class as one of ours, derived from its own.
@@ -39,6 +44,11 @@ def derive(meta: Any, name: str, bases: tuple[type, ...], namespace: dict[str, A
     type.__setattr__(cls, "_saran_number_", number)
     session.register(number, cls, cls, True)
     return cls
+
+
+def local_bases_of(bases: tuple[type, ...]) -> list[type]:
+    """The bases, direct or not, that are defined here."""
+    return [base for direct in bases for base in local_bases(direct, direct.__mro__)]
 
 
 def _overrides(cls: type, slots: Any) -> Iterable[tuple[Any, ...]]:

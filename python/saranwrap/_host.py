@@ -36,6 +36,10 @@ def special(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
         return _exact(name, _OPERATIONS[name](obj, *args))
     if name == "__buffer__":
         return _buffer(obj)
+    if name == "__signature__":
+        import inspect
+
+        return inspect.signature(obj)
     method = getattr(type(obj), name, None)
     if method is None:
         if name in _REFLECTED:

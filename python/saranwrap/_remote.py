@@ -72,7 +72,7 @@ class RemoteType(ABCMeta):
             if name != "__signature__":
                 raise
         # `inspect` would look at our metaclass; what it is after is how the remote class is called.
-        return _signature(session, cls)
+        return _signature(session, number)
 
     def mro(cls) -> list[type]:
         """The order of the remote classes, then the local class of the same name: an instance is one of that as well."""
@@ -171,9 +171,9 @@ def _twins(order: tuple[type, ...]) -> set[int]:
     return {id(base) for twin in twins if twin is not None for base in twin.__mro__ if base.__module__ != "builtins"}
 
 
-def _signature(session: Session, cls: type) -> Any:
+def _signature(session: Session, number: int) -> Any:
     try:
-        return session.request(OPS["import"], 0, ("inspect",)).signature(cls)
+        return session.request(SPECIAL, number, ("__signature__", ()))
     except (TypeError, ValueError) as error:
         raise AttributeError("__signature__") from error
 

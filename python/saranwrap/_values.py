@@ -50,6 +50,8 @@ HIDDEN_TYPES = {
     cls: name for name, cls in vars(types).items() if isinstance(cls, type) and cls.__module__ == "builtins"
 }
 
+_ROOTS = {"builtins": builtins, "types": types}
+
 # What came by name from the other side goes back by name. The object is kept so that its address stays its own.
 _resolved: dict[int, object] = {}
 
@@ -93,7 +95,8 @@ def _has(session: Session, module: object) -> bool:
 
 def find(module: str, qualname: str) -> Any:
     """The object with this name among what is loaded here; None if there is none. Nothing is imported, no user code runs."""
-    obj: Any = sys.modules.get(module)
+    # The two that every type of the language is in are ours even where a program has put a proxy in their place.
+    obj: Any = _ROOTS.get(module) or sys.modules.get(module)
     for part in qualname.split("."):
         if isinstance(obj, type):
             space = type.__dict__["__dict__"].__get__(obj)

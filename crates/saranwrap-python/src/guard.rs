@@ -29,8 +29,8 @@ const LEADING_OUT: &[&str] = &[
 
 /// Refuse what no parent is ever asked by a child of ours: bytes that break the protocol.
 pub(crate) fn check_op(op: Op, target: u64) -> Result<()> {
-    let foreign = matches!(op, Op::Import | Op::Adopt | Op::Reduce | Op::Subclass | Op::Copy | Op::Status);
-    if foreign || (target == 0 && op != Op::Call) {
+    let foreign = matches!(op, Op::Import | Op::Adopt | Op::Reduce | Op::Copy | Op::Status);
+    if foreign || (target == 0 && !matches!(op, Op::Call | Op::Subclass)) {
         return Err(Error::garbled(format!("a child cannot ask its parent for `{}`", op.name())).into());
     }
     Ok(())
