@@ -55,7 +55,7 @@ def through_the_frame_of_a_generator(generator, code):
     generator.gi_frame.f_builtins["exec"](code)
 
 
-def through_the_code_of_a_generator(generator, function, code):
+def through_the_code_of_a_generator(generator, function, instance, code):
     def run():
         exec("CODE")
 
@@ -71,7 +71,7 @@ def through_the_code_of_a_generator(generator, function, code):
         co_stacksize=ours.co_stacksize,
         co_exceptiontable=ours.co_exceptiontable,
     )
-    _ask(function, "getattr", "__new__")(types.FunctionType, made, {})()
+    _ask(function, "getattr", "__new__")(types.FunctionType, made, vars(instance))()
 
 
 def through_the_module_of_a_builtin(function, code):

@@ -764,7 +764,7 @@ ESCAPES = {
     "through_the_members_of_its_class": [Plain],
     "through_the_base_class": [Plain()],
     "through_the_frame_of_a_generator": [(n for n in [1])],
-    "through_the_code_of_a_generator": [(n for n in [1]), function],
+    "through_the_code_of_a_generator": [(n for n in [1]), function, Plain()],
     "through_the_module_of_a_builtin": [len],
 }
 
@@ -1028,7 +1028,7 @@ def test_an_ended_proxy_says_the_same_each_time(name, end, error):
             USES[name](p)
         texts.add(str(caught.value))
     assert len(texts) == 1
-    assert "child" in texts.pop()
+    assert re.search("closed|killed by SIGKILL", texts.pop())
 
 
 def test_a_proxy_as_an_argument_of_an_ended_child_says_so():

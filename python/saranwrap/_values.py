@@ -29,6 +29,9 @@ VALUE_BASES: tuple[type, ...] = (str, bytes, int, float, complex, tuple, frozens
 PURE_MODULES = frozenset({"_operator", "math", "cmath"})
 IMPURE_BUILTINS = frozenset(
     {
+        "getattr",
+        "setattr",
+        "delattr",
         "open",
         "input",
         "print",
@@ -152,10 +155,13 @@ def standard(module: str, name: str) -> Any:
     return found
 
 
+_MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.ModuleType, types.CellType})
+
+
 def _is_harmless(module: str, obj: object) -> bool:
     """A type of the language or a function without effect: all that a child may name that was not named to it."""
     if isinstance(obj, type):
-        return module in {"builtins", "types"}
+        return module in {"builtins", "types"} and obj not in _MAKERS_OF_CODE
     return module in PURE_MODULES or (module == "builtins" and getattr(obj, "__name__", None) not in IMPURE_BUILTINS)
 
 

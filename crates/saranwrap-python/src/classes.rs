@@ -37,7 +37,8 @@ pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror>
         return Ok(mirror);
     }
     let description = Session::ask(session, Op::Describe, class, &[])?;
-    let made = names::MAKE_MIRROR.get(py)?.call1((session, class, description)).map_err(|error| senseless(py, error))?;
+    let made =
+        names::MAKE_MIRROR.get(py)?.call1((session, class, description)).map_err(|error| senseless(py, error))?;
     // Another thread may have met the same class while we asked; its mirror stays the only one.
     if let Some(mirror) = find() {
         return Ok(mirror);
@@ -50,7 +51,11 @@ pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror>
 /// A description that no class can be made of is the other side's fault.
 fn senseless(py: Python<'_>, error: PyErr) -> Fault {
     let of_values = error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py);
-    if of_values { Error::garbled(format!("the description of a class makes no sense: {error}")).into() } else { error.into() }
+    if of_values {
+        Error::garbled(format!("the description of a class makes no sense: {error}")).into()
+    } else {
+        error.into()
+    }
 }
 
 /// A class handed to the user: from now on it keeps its session alive, as a proxy does.

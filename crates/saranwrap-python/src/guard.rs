@@ -1,4 +1,5 @@
-//! What a child may ask of its parent. It holds references to what the user gave it, and those must not lead any further.
+//! What a child may ask of its parent. It holds references to what the user gave it, and those must not lead any further:
+//! not to the modules, the code and the frames around an object, and to no way of making code.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -8,23 +9,85 @@ use saranwrap::op::Op;
 use crate::fault::{Result, named};
 use crate::names;
 
-/// Attributes that lead from an object to the code, the modules and the frames around it.
+/// Attributes that lead out of any object, or look up others past this check.
 const LEADING_OUT: &[&str] = &[
-    "__globals__",
     "__builtins__",
     "__closure__",
-    "__subclasses__",
-    "__loader__",
-    "__spec__",
     "__code__",
-    "f_back",
-    "f_builtins",
-    "f_globals",
-    "f_locals",
-    "gi_frame",
-    "cr_frame",
-    "ag_frame",
-    "tb_frame",
+    "__delattr__",
+    "__getattr__",
+    "__getattribute__",
+    "__globals__",
+    "__init_subclass__",
+    "__loader__",
+    "__setattr__",
+    "__spec__",
+    "__subclasses__",
+    "__subclasshook__",
+];
+
+/// The types of the language that stand for code. Of them a child may see what a caller may know.
+const CODE: &[&str] = &[
+    "async_generator",
+    "builtin_function_or_method",
+    "cell",
+    "classmethod",
+    "classmethod_descriptor",
+    "code",
+    "coroutine",
+    "frame",
+    "function",
+    "generator",
+    "getset_descriptor",
+    "member_descriptor",
+    "method",
+    "method-wrapper",
+    "method_descriptor",
+    "staticmethod",
+    "traceback",
+    "wrapper_descriptor",
+];
+
+/// What a caller may know.
+const OF_CODE: &[&str] = &[
+    "__aiter__",
+    "__anext__",
+    "__annotations__",
+    "__await__",
+    "__call__",
+    "__class__",
+    "__defaults__",
+    "__dict__",
+    "__dir__",
+    "__doc__",
+    "__eq__",
+    "__format__",
+    "__func__",
+    "__get__",
+    "__hash__",
+    "__isabstractmethod__",
+    "__iter__",
+    "__kwdefaults__",
+    "__module__",
+    "__name__",
+    "__ne__",
+    "__next__",
+    "__objclass__",
+    "__qualname__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__repr__",
+    "__signature__",
+    "__str__",
+    "__text_signature__",
+    "__type_params__",
+    "__wrapped__",
+    "aclose",
+    "asend",
+    "athrow",
+    "close",
+    "send",
+    "throw",
 ];
 
 /// Refuse what no parent is ever asked by a child of ours: bytes that break the protocol.
@@ -42,27 +105,53 @@ pub(crate) fn check_reach<'py>(op: Op, object: &Bound<'py, PyAny>, args: &[Bound
         (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr, [name, ..]) | (Op::Super, [_, name, ..]) => {
             check_name(object, name)
         }
+        // Special methods of code are those that call and iterate it.
+        (Op::Special, [name, ..]) if leads_out(&text(name)) => {
+            refuse(object, &format!("ask for `{}` of an object in", text(name)))
+        }
         // A built-in type crosses by name; whoever asks for it by number wants it for what it can make here.
         (Op::Call, _) if object.is_instance_of::<PyType>() && is_built_in(object)? => {
-            refuse(object, &format!("call the built-in type `{}` of", object.str()?))
+            refuse(object, &format!("call `{}` in", object.str()?))
         }
         _ => Ok(()),
     }
 }
 
 fn check_name(object: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> Result<()> {
-    let Ok(text) = name.cast::<PyString>().map_err(PyErr::from).and_then(|name| name.to_str().map(str::to_owned))
-    else {
-        return Ok(());
+    let name = text(name);
+    let allowed = if is_code(object)? {
+        // What a function's user put on it is the user's; all that the language has there begins otherwise.
+        OF_CODE.contains(&name.as_str()) || (is_own(object, &name)? && !leads_out(&name))
+    } else {
+        !leads_out(&name)
     };
-    // The `__self__` of a C function is its module.
-    let leads_out = LEADING_OUT.contains(&text.as_str())
-        || (text == "__self__" && object.is_exact_instance_of::<pyo3::types::PyCFunction>());
-    if leads_out { refuse(object, &format!("reach for `{text}` of an object in")) } else { Ok(()) }
+    if allowed { Ok(()) } else { refuse(object, &format!("reach for `{name}` of an object in")) }
+}
+
+/// The `__self__` of a Python method is the object that it belongs to; that of a C function may be its module.
+fn is_own(object: &Bound<'_, PyAny>, name: &str) -> Result<bool> {
+    let kind = object.get_type();
+    if name == "__self__" {
+        return Ok(kind.name()? == "method");
+    }
+    Ok(!kind.hasattr(name)?)
+}
+
+fn leads_out(name: &str) -> bool {
+    LEADING_OUT.contains(&name)
+}
+
+fn is_code(object: &Bound<'_, PyAny>) -> Result<bool> {
+    let kind = object.get_type();
+    Ok(CODE.contains(&kind.name()?.to_str()?) && is_built_in(kind.as_any())?)
 }
 
 fn is_built_in(class: &Bound<'_, PyAny>) -> Result<bool> {
     Ok(class.getattr("__module__")?.extract::<String>().is_ok_and(|module| module == "builtins"))
+}
+
+fn text(name: &Bound<'_, PyAny>) -> String {
+    name.cast::<PyString>().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn refuse(object: &Bound<'_, PyAny>, act: &str) -> Result<()> {

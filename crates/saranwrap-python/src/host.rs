@@ -147,6 +147,10 @@ impl<'py> PyHost<'_, 'py> {
         let plain = |object: PyResult<Bound<'py, PyAny>>| Ok(Answer::Plain(object?));
         let done = |result: PyResult<()>| result.map(|()| Answer::Plain(py.None().into_bound(py))).map_err(Fault::from);
         match (op, args) {
+            // A function tells its signature in place of the code that a child may not see.
+            (Op::GetAttr, [name]) if guarded && name.eq("__signature__")? => {
+                plain(special(&object()?, name, &PyTuple::empty(py).into_any()))
+            }
             (Op::GetAttr, [name]) => plain(object()?.getattr(name.cast::<PyString>()?)),
             (Op::SetAttr, [name, value]) => done(object()?.setattr(name.cast::<PyString>()?, value)),
             (Op::DelAttr, [name]) => done(object()?.delattr(name.cast::<PyString>()?)),
