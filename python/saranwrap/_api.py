@@ -60,6 +60,7 @@ class Child:
         cwd: str | os.PathLike[str] | None = None,
     ) -> None:
         setup = ([p for p in sys.path if isinstance(p, str)], [a for a in sys.argv if isinstance(a, str)] or [""])
+        _check_start(env, cwd)
         self._session = Session.spawn(
             sys.executable,
             [*subprocess._args_from_interpreter_flags(), "-c", _BOOT, _PACKAGE_PARENT],  # type: ignore[attr-defined]
@@ -109,6 +110,18 @@ class Child:
 
     def __repr__(self) -> str:
         return f"<saranwrap.Child pid={self.pid}{'' if self._session.alive else ' ended'}>"
+
+
+def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> None:
+    """Say what is wrong with how a child is to be started, where the kernel's own words would not."""
+    if not sys.executable:
+        raise Refused("cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)")
+    if cwd is not None and not os.path.isdir(cwd):
+        why = "is not a directory" if os.path.exists(cwd) else "does not exist"
+        raise Refused(f"cannot start a child in {os.fspath(cwd)!r}: that {why}")
+    for name, value in (env or {}).items():
+        if not name or "=" in name or "\0" in f"{name}{value}":
+            raise Refused(f"cannot start a child with the environment variable {name!r}: it has no such name or value")
 
 
 def wrap(
@@ -297,13 +310,21 @@ def _recipe(obj: object) -> bytes:
     except ImportError:
         hint = "" if isinstance(reason, _values.NeedsValue) else " or cannot be pickled"
         raise Refused(
-            f"cannot wrap {_short(obj)}: it is defined where the child cannot import it{hint} ({reason}); "
+            f"cannot wrap {_short(obj)}: it is defined where the child cannot import it{hint} ({_words(reason)}); "
             "pip install 'saranwrap[cloudpickle]' to send such code by value"
         ) from reason
     try:
         return cloudpickle.dumps(obj, 5)  # type: ignore[no-any-return]
     except Exception as error:
-        raise Refused(f"cannot wrap {_short(obj)}: it cannot be pickled ({error})") from error
+        raise Refused(f"cannot wrap {_short(obj)}: it cannot be pickled ({_words(error)})") from error
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says, or at least what it is: its own `str` may raise."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  foreign code
+        return type(error).__name__
 
 
 def _short(obj: object) -> str:

@@ -150,6 +150,9 @@ def status(count: int, next_id: int, requests: int, bytes_in: int, bytes_out: in
 def subclass(session: Any, name: str, bases: tuple[Any, ...], overrides: Any, kwargs: Any) -> int:
     """A class here for one that the other side derived: its overridden methods call back. Returns its number."""
 
+    if not bases:
+        raise TypeError(f"cannot derive {name!r}: a class that is derived over a link has a base on this side")
+
     def body(namespace: Any) -> None:
         for attribute, kind, *parts in overrides:
             namespace[attribute] = _override(attribute, kind, parts)

@@ -157,7 +157,12 @@ impl Session {
     fn wait(&self, py: Python<'_>, seconds: Option<f64>) -> bool {
         let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
         match &self.child {
-            Some(child) => py.detach(|| child.wait(deadline)).is_some(),
+            Some(child) => {
+                let ended = py.detach(|| child.wait(deadline)).is_some();
+                // The link is to know of a death before anybody closes it; whatever it finds, it keeps for the next call.
+                let _ = self.link.pump();
+                ended
+            }
             None => true,
         }
     }

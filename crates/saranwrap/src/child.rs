@@ -132,6 +132,10 @@ impl Child {
         if self.forgotten.load(Ordering::Acquire) {
             return Err(Error::refused("this child belongs to another process"));
         }
+        // A process that has ended needs no signal any more.
+        if self.exit().is_some() {
+            return Ok(());
+        }
         process::send_signal(self.shared.pidfd.as_fd(), signal).map_err(|error| {
             let name = process::signal_name(signal);
             Error::os(format!("could not send {name} to the child (pid {})", self.pid), error)

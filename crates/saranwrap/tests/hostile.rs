@@ -46,8 +46,12 @@ fn outcome(lies: &[u8]) -> saranwrap::Error {
 
 #[track_caller]
 fn garbled(lies: &[u8], why: &str) {
+    broken(lies, Kind::Garbled, why);
+}
+
+fn broken(lies: &[u8], kind: Kind, why: &str) {
     let error = outcome(lies);
-    assert_eq!(error.kind(), Kind::Garbled, "{error}");
+    assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(why), "{error}");
 }
 
@@ -68,7 +72,7 @@ fn no_frames() {
 fn half_a_frame() {
     let whole = frame(Is::Reply, 1, 1, b"\x01");
     for cut in 1..whole.len() {
-        garbled(&whole[..cut], "ended inside a frame");
+        broken(&whole[..cut], Kind::Died, "ended inside a frame");
     }
 }
 
@@ -91,7 +95,7 @@ fn a_body_over_the_limit() {
 fn a_length_that_is_only_claimed_is_not_allocated() {
     let before = virtual_memory_peak();
     let header = Header { kind: Is::Reply, id: 1, chain: 1, len: MAX_BODY };
-    garbled(&[&header.encode()[..], &[0; 100_000]].concat(), "ended inside a frame");
+    broken(&[&header.encode()[..], &[0; 100_000]].concat(), Kind::Died, "ended inside a frame");
     assert!(virtual_memory_peak() - before < u64::from(MAX_BODY) / 2);
 }
 

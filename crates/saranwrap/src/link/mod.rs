@@ -363,7 +363,11 @@ impl Link {
         }
         {
             let mut state = self.state();
-            if state.error.is_some() {
+            if let Some(first) = &state.error {
+                // Except that a lie stays a lie, though the liar was gone before it was read.
+                if first.kind() == Kind::Died && error.kind() == Kind::Garbled {
+                    state.error = Some(error);
+                }
                 return;
             }
             state.error = Some(error);

@@ -202,7 +202,8 @@ impl Inbound {
         if self.partial.is_none() && self.start == self.buffer.len() {
             return Ok(Received::Ended);
         }
-        Err(Error::garbled("the other side ended inside a frame"))
+        // Who dies in the middle of a sentence has not lied.
+        Err(Error::died("the other side ended inside a frame"))
     }
 }
 
@@ -269,7 +270,7 @@ mod tests {
             // The first look finds bytes, the second their end.
             receive_all(&stream).1.unwrap();
             let (_, state) = receive_all(&stream);
-            assert_eq!(state.unwrap_err().kind(), Kind::Garbled, "cut at {cut}");
+            assert_eq!(state.unwrap_err().kind(), Kind::Died, "cut at {cut}");
         }
     }
 
@@ -280,7 +281,7 @@ mod tests {
         peer.write_all(&[0xff; HEADER_LEN]).unwrap();
         let (frames, state) = receive_all(&stream);
         assert_eq!(frames, [frame(3), frame(9)]);
-        assert_eq!(state.unwrap_err().kind(), Kind::Garbled);
+        assert_eq!(state.unwrap_err().kind(), Kind::Died);
     }
 
     #[test]
