@@ -17,7 +17,10 @@ def children() -> set[int]:
     found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
         # A thread may end between the listing and the reading.
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(f"/proc/self/task/{thread}/children", encoding="ascii") as file,
+        ):
             found.update(int(pid) for pid in file.read().split())
     return found
 

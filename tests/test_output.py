@@ -38,7 +38,7 @@ def warn_about_the_caller():
 
 def catch_the_warning():
     try:
-        warnings.warn("caught there")
+        warnings.warn("caught there")  # noqa: B028  the level is the default on purpose
     except UserWarning as warning:
         return f"it was an error: {warning}"
     return "it was shown"

@@ -20,7 +20,7 @@ import textwrap
 import threading
 import time
 import types
-import xml.etree.ElementTree
+import xml.etree.ElementTree  # noqa: ICN001  it is what is wrapped
 
 import pytest
 import saranwrap

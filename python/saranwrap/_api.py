@@ -11,7 +11,7 @@ import threading
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from saranwrap import _valued, _values
 from saranwrap._members import Proxy
@@ -77,7 +77,7 @@ class Child:
     def wrap(self, obj: T) -> T:
         """Put `obj` into this process and return its proxy. See `saranwrap.wrap`."""
         if isinstance(obj, types.ModuleType):
-            return self.wrap_module(obj.__name__)  # type: ignore[return-value]
+            return self.wrap_module(obj.__name__)  # type: ignore[no-any-return]
         return self._session.request(OPS["adopt"], 0, (_recipe(obj),))  # type: ignore[no-any-return]
 
     def wrap_module(self, fqname: str) -> Any:
@@ -102,7 +102,7 @@ class Child:
         self._session.kill()
         self._session.wait(_CLOSING)
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +115,9 @@ class Child:
 def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> None:
     """Say what is wrong with how a child is to be started, where the kernel's own words would not."""
     if not sys.executable:
-        raise Refused("cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)")
+        raise Refused(
+            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
+        )
     if cwd is not None and not os.path.isdir(cwd):
         why = "is not a directory" if os.path.exists(cwd) else "does not exist"
         raise Refused(f"cannot start a child in {os.fspath(cwd)!r}: that {why}")

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _interrupt(session: Session) -> Callable[[int, object], None]:
-    def handler(signum: int, frame: object) -> None:
+    def handler(_signum: int, _frame: object) -> None:
         """Ctrl-C reaches the whole process group; only a call that the parent gave up is to stop here."""
         if session.cancelled():
             raise KeyboardInterrupt

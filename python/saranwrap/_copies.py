@@ -21,7 +21,7 @@ def reduce(proxy: Any, name: str) -> Callable[..., Any]:
     if name == "__copy__":
         return lambda: copied(proxy, deep=False)
     if name == "__deepcopy__":
-        return lambda memo=None: copied(proxy, deep=True)
+        return lambda _memo=None: copied(proxy, deep=True)
     return functools.partial(_reduce, proxy)
 
 
@@ -81,7 +81,7 @@ def new_ex(cls: type, args: Any, kwargs: Any) -> Any:
     return cls.__new__(cls, *args, **kwargs)
 
 
-def rebuild(cls: type, base: type, state: Any) -> Any:
+def rebuild(cls: type, base: Any, state: Any) -> Any:
     """`copyreg._reconstructor`, for a remote class."""
     obj = base.__new__(cls) if base is object else base.__new__(cls, state)
     if base.__init__ is not object.__init__:

@@ -46,7 +46,7 @@ def parts(session: Session, exc: BaseException) -> Any:
         )
     cls = type(exc)
     args = exc.args
-    if issubclass(cls, BaseExceptionGroup):
+    if isinstance(exc, BaseExceptionGroup):
         args = exc.message, exc.exceptions
     elif not isinstance(args, tuple):
         args = ()
@@ -144,7 +144,8 @@ def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     base: Any = next(k for k in cls.__mro__ if k.__module__ == "builtins" and type(k) is type)
     if issubclass(base, BaseExceptionGroup):
         message, members = args
-        return base.__new__(cls, message, list(members))
+        group: BaseException = base.__new__(cls, message, list(members))
+        return group
     exc: BaseException = base.__new__(cls, *args)
     try:
         base.__init__(exc, *args)
@@ -220,14 +221,14 @@ def build_traceback(positions: Any) -> types.TracebackType | None:
 def _frame(*position: Any) -> tuple[types.FrameType, int]:
     """A frame that stands at this place, made anew: a frame leads to all that its callers hold, so it must not be kept."""
     function = types.FunctionType(_code(*position), {"Exception": Exception, MADE: True})
+    traceback = None
     try:
         next(function())
     except Exception as raised:  # noqa: BLE001  whatever comes, it is the traceback that counts
-        assert raised.__traceback__ is not None
-        inner = raised.__traceback__.tb_next
-        assert inner is not None
-        return inner.tb_frame, inner.tb_lasti
-    raise AssertionError("the code always raises")
+        traceback = raised.__traceback__
+    inner = traceback.tb_next if traceback is not None else None
+    assert inner is not None, "the code always raises, in a frame of its own"
+    return inner.tb_frame, inner.tb_lasti
 
 
 @functools.lru_cache(maxsize=512)

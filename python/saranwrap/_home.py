@@ -1,5 +1,4 @@
-"""What a child asks of its parent beyond the objects: to show a warning or what could not be raised, and to write to
-`sys.stdout` and `sys.stderr`.
+"""What a child asks of its parent beyond the objects: to show warnings and what could not be raised, and to write output.
 
 All this goes on while a call is served, on the thread that waits for it, so that a filter that turns a warning into an error, or a
 stream that the user put in the place of `sys.stdout`, works as if the code ran here.
@@ -36,17 +35,17 @@ def _unraisable(error: Any, message: Any, source: Any) -> None:
     """What the child's code could not raise, such as an exception in a `__del__`."""
     if sys.unraisablehook is sys.__unraisablehook__:
         # The interpreter's own hook takes only what the interpreter made.
-        print(f"{message or 'Exception ignored in'}: {source!r}", file=sys.stderr)
+        sys.stderr.write(f"{message or 'Exception ignored in'}: {source!r}\n")
         traceback.print_exception(error, file=sys.stderr)
         return
     about = types.SimpleNamespace(
         exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=message, object=source
     )
-    sys.unraisablehook(about)  # type: ignore[arg-type]
+    sys.unraisablehook(about)
 
 
 # What has been shown from where, as the interpreter keeps it in each module for its own warnings.
-_shown: dict[str, dict[str, Any]] = {}
+_shown: dict[str, dict[Any, int]] = {}
 
 
 def _warn(message: Any, category: Any, filename: str, line: int) -> None:
@@ -99,8 +98,8 @@ class Stream:
 
 def move_in(session: Session) -> None:
     """In the child: send warnings and output home."""
-    sys.stdout = Stream(session, "stdout", sys.stdout)  # type: ignore[assignment]
-    sys.stderr = Stream(session, "stderr", sys.stderr)  # type: ignore[assignment]
+    sys.stdout = Stream(session, "stdout", sys.stdout)
+    sys.stderr = Stream(session, "stderr", sys.stderr)
     inherited = warnings.showwarning
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:

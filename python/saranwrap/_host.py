@@ -7,6 +7,7 @@ import operator
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from saranwrap import _values
@@ -22,7 +23,7 @@ _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash_
 
 
 # Operations that have one operand, or whose other operand has no say: the interpreter's own way to do them knows best.
-_OPERATIONS = {
+_OPERATIONS: dict[str, Callable[..., Any]] = {
     "__getitem__": operator.getitem, "__setitem__": operator.setitem, "__delitem__": operator.delitem,
     "__contains__": operator.contains, "__len__": len, "__iter__": iter, "__next__": next, "__neg__": operator.neg,
     "__pos__": operator.pos, "__invert__": operator.invert, "__abs__": abs, "__index__": operator.index, "__bool__": bool,
@@ -59,7 +60,7 @@ def _exact(name: str, result: Any) -> Any:
 
 def _buffer(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
     view = memoryview(obj)
-    return view.tobytes(), view.format, view.shape
+    return view.tobytes(), view.format, tuple(view.shape or ())
 
 
 def _plain(exact: type, value: Any) -> Any:
@@ -104,7 +105,7 @@ def reduce_parts(obj: Any, protocol: int) -> tuple[Any, ...]:
     if isinstance(reduced, str):
         return "name", getattr(obj, "__module__", None) or _module_of(obj, reduced), reduced
     function, args, *more = reduced
-    if function is copyreg.__newobj__:
+    if function is copyreg.__newobj__:  # type: ignore[attr-defined]  # the stubs leave it out
         return ("new", args[0], tuple(args[1:]), *more)
     if function is copyreg.__newobj_ex__:  # type: ignore[attr-defined]
         return ("new_ex", args[0], tuple(args[1:]), *more)
@@ -149,7 +150,6 @@ def status(count: int, next_id: int, requests: int, bytes_in: int, bytes_out: in
 
 def subclass(session: Any, name: str, bases: tuple[Any, ...], overrides: Any, kwargs: Any) -> int:
     """A class here for one that the other side derived: its overridden methods call back. Returns its number."""
-
     if not bases:
         raise TypeError(f"cannot derive {name!r}: a class that is derived over a link has a base on this side")
 
@@ -171,7 +171,8 @@ def _override(name: str, kind: str, parts: list[Any]) -> Any:
         return staticmethod(forward(name, parts[0]))
     if kind == "property":
         get, set_, delete, doc = parts
-        return property(*(forward(name, f) if f is not None else None for f in (get, set_, delete)), doc)
+        get, set_, delete = (forward(name, f) if f is not None else None for f in (get, set_, delete))
+        return property(get, set_, delete, doc)
     return parts[0]
 
 

@@ -34,28 +34,23 @@ EXCLUDED_NAMES = frozenset(
 
 def special_method(name: str, number: int) -> Callable[..., Any]:
     """The local form of a special method of the remote class `number`."""
-    if name == "__call__":
 
-        def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-            session, target, derived = locate(self)
-            if derived:
-                return session.request(SUPER, target, (session.mirror(number), name, args, tuple(kwargs.items())))
-            return call(self, args, kwargs)
+    def of_call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        session, target, derived = locate(self)
+        if derived:
+            return session.request(SUPER, target, (session.mirror(number), name, args, tuple(kwargs.items())))
+        return call(self, args, kwargs)
 
-    elif name == "__hash__":
+    def of_hash(self: Any, /) -> Any:
+        result = _ask(self, name, number, ())
+        return result if isinstance(result, int) else hash(result)
 
-        def method(self: Any, /) -> Any:
-            result = _ask(self, name, number, ())
-            return result if isinstance(result, int) else hash(result)
+    def method(self: Any, /, *args: Any) -> Any:
+        return _ask(self, name, number, args)
 
-    else:
-
-        def method(self: Any, /, *args: Any) -> Any:
-            return _ask(self, name, number, args)
-
-    method.__name__ = name
-    method.__qualname__ = name
-    return method
+    made: Callable[..., Any] = {"__call__": of_call, "__hash__": of_hash}.get(name, method)
+    made.__name__ = made.__qualname__ = name
+    return made
 
 
 def _ask(self: Any, name: str, number: int, args: tuple[Any, ...]) -> Any:
@@ -138,7 +133,7 @@ def _copied(self: Any, *, deep: bool) -> Any:
     return _copies.copied(self, deep=deep)
 
 
-def _no_init_subclass(cls: type, **kwargs: Any) -> None:
+def _no_init_subclass(cls: type, /, **kwargs: Any) -> None:
     """The child's twin runs the real one."""
 
 
@@ -156,7 +151,7 @@ ObjectProxy: Any = build(
         "__dir__": _dir,
         "__init_subclass__": classmethod(_no_init_subclass),
         "__copy__": lambda self: _copied(self, deep=False),
-        "__deepcopy__": lambda self, memo: _copied(self, deep=True),
+        "__deepcopy__": lambda self, _memo: _copied(self, deep=True),
     },
 )
 

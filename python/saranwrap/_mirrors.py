@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from saranwrap import _copies, _exceptions, _valued, _values
-from saranwrap._members import EXCLUDED_NAMES, SPECIAL_NAMES, BufferProxy, ObjectProxy, RemoteAttribute, RemoteDoc, special_method
+from saranwrap._members import (
+    EXCLUDED_NAMES,
+    SPECIAL_NAMES,
+    BufferProxy,
+    ObjectProxy,
+    RemoteAttribute,
+    RemoteDoc,
+    special_method,
+)
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, offers_buffer
 from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, raw_dict, session_of
 
@@ -45,10 +53,10 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         built_in = _valued.base_of(cls)
         assert built_in is not None
         below = [base for base in cls.__mro__ if base not in built_in.__mro__]
-        space = {name: value for base in reversed(below) for name, value in raw_dict(base).items()}
+        space = dict(item for base in reversed(below) for item in raw_dict(base).items())
     names = tuple(name for name in space if isinstance(name, str) and not name.startswith("_saran_"))
     every = {name for base in cls.__mro__ if id(base) not in skipped for name in raw_dict(base)} & SPECIAL_NAMES
-    meta = type(cls)
+    meta: Any = type(cls)
     meta_names = {
         name for base in meta.__mro__ if base not in (type, object, ABCMeta, RemoteType) for name in raw_dict(base)
     }
@@ -287,7 +295,7 @@ def _make_exception(
 
 
 def _exception_init(number: int) -> Callable[..., None]:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
         """Let the remote class make one, and take over what it carries."""
         session = session_of(type(self))
         if session is None:
@@ -299,4 +307,4 @@ def _exception_init(number: int) -> Callable[..., None]:
             # It stands for itself: the child knows it by our class, not by the base's instance.
             self.__dict__.pop(_exceptions.HOME, None)
 
-    return __init__
+    return init

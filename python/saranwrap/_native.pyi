@@ -2,12 +2,31 @@
 
 from typing import Any, Final, final
 
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "BufferBase",
+    "OPS",
+    "ProxyBase",
+    "Ref",
+    "Session",
+    "Val",
+    "Waiter",
+    "__version__",
+    "call",
+    "identity",
+    "offers_buffer",
+    "special",
+]
+
 __version__: Final[str]
 OPS: Final[dict[str, int]]
 
+@disjoint_base
 class ProxyBase:
     def __new__(cls, session: Session, id: int, answer: Any, derived: bool) -> ProxyBase: ...
 
+@disjoint_base
 class BufferBase(ProxyBase): ...
 
 @final

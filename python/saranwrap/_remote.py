@@ -106,8 +106,9 @@ class RemoteType(ABCMeta):
             return False
         if any(_same_class(base, cls) for base in type(instance).__mro__):
             return True
-        return own_attribute(cls, "_saran_checks_") and session.request(
-            IS, own_attribute(cls, "_saran_number_"), ("instance", instance)
+        return bool(
+            own_attribute(cls, "_saran_checks_")
+            and session.request(IS, own_attribute(cls, "_saran_number_"), ("instance", instance))
         )
 
     def __subclasscheck__(cls, subclass: Any) -> bool:
@@ -118,8 +119,9 @@ class RemoteType(ABCMeta):
             return False
         if any(_same_class(base, cls) for base in subclass.__mro__):
             return True
-        return own_attribute(cls, "_saran_checks_") and session.request(
-            IS, own_attribute(cls, "_saran_number_"), ("subclass", subclass)
+        return bool(
+            own_attribute(cls, "_saran_checks_")
+            and session.request(IS, own_attribute(cls, "_saran_number_"), ("subclass", subclass))
         )
 
     def __eq__(cls, other: object) -> bool:
@@ -187,7 +189,7 @@ def build(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, A
     # an instance of ours is where the proxy keeps its session.
     for attribute, value in (("session", None), ("number", 0), ("derived", False), ("checks", False), ("twin", None)):
         namespace.setdefault(f"_saran_{attribute}_", value)
-    return ABCMeta.__new__(meta, name, bases, namespace)  # type: ignore[type-var]
+    return ABCMeta.__new__(meta, name, bases, namespace)
 
 
 def session_of(cls: type) -> Session | None:

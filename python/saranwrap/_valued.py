@@ -31,7 +31,8 @@ def base_of(cls: type) -> type | None:
     """The immutable built-in that `cls` is a subclass of; also `datetime.tzinfo`, of which C code demands a real instance."""
     for base in _order(cls):
         if base in _PLAIN or (base.__module__ == "datetime" and base.__name__ == "tzinfo" and base is _tzinfo()):
-            return base
+            found: type = base
+            return found
     return None
 
 
@@ -68,7 +69,7 @@ def plain(value: Any) -> Any:
 
 def instance(handle: ProxyBase, cls: type, value: Any) -> Any:
     """The stand-in for the object behind `handle`."""
-    base = base_of(cls)
+    base: Any = base_of(cls)
     if not isinstance(cls, RemoteType):
         # A member of an enum that is local here: the bare proxy tells it well enough.
         return handle
@@ -161,7 +162,7 @@ def _delattr(self: Any, name: str) -> None:
 
 
 def _repr(self: Any) -> str:
-    base = base_of(type(self))
+    base: Any = base_of(type(self))
     home = _home(self)
     if home is None:
         return str(base.__repr__(self)) if base is not None else object.__repr__(self)

@@ -127,7 +127,7 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
         for part in qualname.split("."):
             obj = getattr(obj, part)
     if not isinstance(obj, (type, types.BuiltinFunctionType, *METHOD_TYPES)):
-        raise LookupError(f"the other side named {module}.{qualname}, which is no class or builtin function here")
+        raise LookupError(f"the other side named {module}.{qualname}: no class or builtin function here")  # noqa: TRY004  not found
     _resolved.setdefault(id(obj), obj)
     return obj
 
@@ -148,7 +148,8 @@ def standard(module: str, name: str) -> Any:
             if module not in sys.modules
             else importlib.machinery.PathFinder.find_spec(module)
         )
-        assert spec is not None and spec.loader is not None, f"the standard library has no {module}"
+        assert spec is not None, f"the standard library has no {module}"
+        assert spec.loader is not None, f"{module} is no package without code"
         private = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(private)
         found = getattr(private, name)
@@ -189,9 +190,8 @@ def route(session: Session, obj: Any) -> int:
 def _is_value(cls: type) -> bool:
     """A class whose instances are equal by what they hold and may be hashed: nobody can tell a copy from the original."""
     return (
-        cls.__eq__ is not object.__eq__
-        and cls.__hash__ is not None
-        and cls.__hash__ is not object.__hash__
+        getattr(cls, "__eq__", None) is not object.__eq__
+        and getattr(cls, "__hash__", None) not in (None, object.__hash__)
         and not any("__next__" in vars(base) or "__call__" in vars(base) for base in cls.__mro__)
         and find(cls.__module__, cls.__qualname__) is cls
     )

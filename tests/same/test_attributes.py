@@ -55,7 +55,10 @@ test_writing = cases(
     same("x.anything = 1; del x.something; x.log", Dynamic()),
     same("x.x, x.y = x.y, x.x", Point(1, 2)),
     same("x.dimensions = 9; x.dimensions, type(x).dimensions", Point(1, 2)),
-    limit("the class of a proxy is made with it", same("x.__class__ = zoo.Point3; type(x) is zoo.Point3, x.dimensions", Point(1, 2))),
+    limit(
+        "the class of a proxy is made with it",
+        same("x.__class__ = zoo.Point3; type(x) is zoo.Point3, x.dimensions", Point(1, 2)),
+    ),
     same("zoo.fresh = 'global'; left = zoo.fresh; del zoo.fresh; hasattr(zoo, 'fresh')"),
 )
 

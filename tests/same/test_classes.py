@@ -14,7 +14,9 @@ test_constructing = cases(
     same("type(zoo.Point(1)) is zoo.Point, zoo.Point(1).__class__ is zoo.Point, type(zoo.Point3(1)) is zoo.Point"),
     same("zoo.Point.__new__(zoo.Point)"),
     same("p = zoo.Point.__new__(zoo.Point); p.__init__(5); p"),
-    limit("a C constructor of another base takes only what is laid out as it makes it", same("object.__new__(zoo.Point)")),
+    limit(
+        "a C constructor of another base takes only what is laid out as it makes it", same("object.__new__(zoo.Point)")
+    ),
     same("list(map(zoo.Point, [1, 2]))"),
     same("[C(1) for C in (zoo.Point, zoo.Point3)]"),
     same("family.Shape()"),
@@ -56,7 +58,10 @@ test_isinstance = cases(
         "issubclass(zoo.Point3, zoo.Point), issubclass(zoo.Point, zoo.Point3), issubclass(zoo.Point, object), issubclass(zoo.Point, type)"
     ),
     same("issubclass(zoo.Word, str), issubclass(bool, zoo.Point)"),
-    limit("a mutable built-in cannot stand among the bases of a proxy", same("issubclass(zoo.Shelf, list), issubclass(zoo.Names, (int, dict))")),
+    limit(
+        "a mutable built-in cannot stand among the bases of a proxy",
+        same("issubclass(zoo.Shelf, list), issubclass(zoo.Names, (int, dict))"),
+    ),
     same(
         "issubclass(family.ZooError, Exception), issubclass(family.KeptError, KeyError), issubclass(family.KeptError, family.ZooError)"
     ),
@@ -70,7 +75,9 @@ test_isinstance = cases(
     same("isinstance(1, zoo.Point(1))"),
     same("issubclass(zoo.Point(1), object)"),
     same("isinstance(collections.OrderedDict(), dict), isinstance(collections.deque(), list)"),
-    limit("a mutable built-in cannot stand among the bases of a proxy", same("issubclass(collections.OrderedDict, dict)")),
+    limit(
+        "a mutable built-in cannot stand among the bases of a proxy", same("issubclass(collections.OrderedDict, dict)")
+    ),
     same(
         "calls.apply(isinstance, zoo.Point3(1), zoo.Point), calls.apply(isinstance, x, list), calls.apply(issubclass, zoo.Point3, zoo.Point)",
         [1],
@@ -159,7 +166,10 @@ test_inheriting = cases(
     same(
         "class W(zoo.Word):\n  def shout(self): return super().shout() + '!'\nW('a').shout(), W('a') + 'b', len(W('abc'))"
     ),
-    limit("a remote metaclass makes classes only from a remote base", same("class M(metaclass=type(zoo.Registered)): pass\nlen(M), M['k'], M.title")),
+    limit(
+        "a remote metaclass makes classes only from a remote base",
+        same("class M(metaclass=type(zoo.Registered)): pass\nlen(M), M['k'], M.title"),
+    ),
     same("class R(zoo.Registered): pass\nlen(R), R['k'], R.title, 'a' in R"),
     same("C = type('C', (family.Animal,), {'sound': 'dynamic'}); C('n').speak(), C.__name__"),
     same(

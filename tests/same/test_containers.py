@@ -164,13 +164,19 @@ test_bytearray = cases(
     same("x.upper(), x.find(b'c'), x.decode(), x.split(b'b'), x.hex()", bytearray(b"abc")),
     same("x == b'abc', b'abc' == x, x < b'b'", bytearray(b"abc")),
     same("bytes(memoryview(x)[1:])", bytearray(b"abc")),
-    limit("a buffer is lent as a copy, which is read-only", same("view = memoryview(x); view[0] = 65; view.release()", bytearray(b"abc"))),
+    limit(
+        "a buffer is lent as a copy, which is read-only",
+        same("view = memoryview(x); view[0] = 65; view.release()", bytearray(b"abc")),
+    ),
 )
 
 test_own_kinds = cases(
     same("x.first(), x.label, x[0], len(x), isinstance(x, list), x == [1, 2]", Shelf([1, 2])),
     same("x.extra = 'attribute'; x.append(3)", Shelf([1, 2])),
-    limit("a list over there is not exactly a list here", same("x[0:1], type(x[0:1]) is list, type(x + [3]) is list", Shelf([1, 2]))),
+    limit(
+        "a list over there is not exactly a list here",
+        same("x[0:1], type(x[0:1]) is list, type(x + [3]) is list", Shelf([1, 2])),
+    ),
     same("x['a'], x['z'], len(x), 'z' in x, x.get('z')", Names(a=1)),
     same("list(x), [*x], 10 in x, x[2]", OldSequence()),
     same("x[5]", OldSequence()),

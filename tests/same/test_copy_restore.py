@@ -10,7 +10,10 @@ test_library = cases(
     same("bisect.insort(a, 2); bisect.bisect(a, 2)", a=[1, 2, 3]),
     same("random.seed(5); random.shuffle(a); sorted(a)", a=[1, 2, 3, 4]),
     same("io.BytesIO(b'abcdef').readinto(a), a", a=made("bytearray(4)")),
-    limit("a memoryview is not among the arguments that are restored", same("io.BytesIO(b'abcdef').readinto(memoryview(a)), a", a=made("bytearray(4)"))),
+    limit(
+        "a memoryview is not among the arguments that are restored",
+        same("io.BytesIO(b'abcdef').readinto(memoryview(a)), a", a=made("bytearray(4)")),
+    ),
     same("io.BytesIO(b'abcdef').readinto1(a), a", a=made("bytearray(9)")),
     same("calls.apply(list.sort, a), a", a=[2, 1]),
     same("collections._count_elements(a, 'abca'), a", a={}),
@@ -44,7 +47,10 @@ test_nested = cases(
     same("calls.deepen(a); a", a=[[1], {"k": [2]}, {3}]),
     same("inner = a[0]; calls.deepen(a); a[0] is inner, inner", a=[[1]]),
     same("inner = a[0]; calls.deepen(a); a[0] is inner, inner", a=[{"k": [1]}]),
-    limit("a container that is made there stays there, and holds the copy", same("inner = a[0]; calls.replace_inner(a); a[0] is inner, a[0][1] is inner, a", a=[[1]])),
+    limit(
+        "a container that is made there stays there, and holds the copy",
+        same("inner = a[0]; calls.replace_inner(a); a[0] is inner, a[0][1] is inner, a", a=[[1]]),
+    ),
     same("calls.put(a['deep'], 'k', 1); a", a={"deep": {}}),
     same("calls.append(a[0], 'x'); a", a=([1], 2)),
     same("calls.apply(lambda t: t[0].append('in a tuple'), a); a", a=([1], 2)),

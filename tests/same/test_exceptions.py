@@ -97,7 +97,10 @@ test_caught_here = cases(
         "try: family.throw_chain()\nexcept family.ZooError as e: left = (type(e.__cause__), type(e.__cause__.__context__))"
     ),
     same("try: family.throw_noted('n')\nexcept ValueError as e: e.add_note('mine'); left = e.__notes__"),
-    limit("an exception keeps what it came from among its attributes", same("try: family.throw_attributed(a=1)\nexcept RuntimeError as e: e.b = 2; left = vars(e)")),
+    limit(
+        "an exception keeps what it came from among its attributes",
+        same("try: family.throw_attributed(a=1)\nexcept RuntimeError as e: e.b = 2; left = vars(e)"),
+    ),
     same("try: family.throw_unpicklable()\nexcept family.UnpicklableError as e: left = (str(e), e.lock.locked())"),
     same("try: family.throw_local()\nexcept LookupError as e: left = (type(e).__name__, e.args)"),
     same(

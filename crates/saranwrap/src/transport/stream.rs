@@ -281,7 +281,7 @@ mod tests {
         peer.write_all(&[0xff; HEADER_LEN]).unwrap();
         let (frames, state) = receive_all(&stream);
         assert_eq!(frames, [frame(3), frame(9)]);
-        assert_eq!(state.unwrap_err().kind(), Kind::Died);
+        assert_eq!(state.unwrap_err().kind(), Kind::Garbled);
     }
 
     #[test]
