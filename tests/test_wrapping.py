@@ -110,11 +110,11 @@ def test_a_package_whose_submodules_are_not_loaded_there():
     assert saranwrap.wrap_module("xml.sax").__name__ == "xml.sax"
 
 
-def test_a_module_by_its_name_is_not_imported_here():
-    assert "this" not in sys.modules
-    assert saranwrap.wrap_module("antigravity_that_is_none" if False else "colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)
-    saranwrap.wrap_module("smtpd" if sys.version_info < (3, 12) else "pickletools")
-    assert "this" not in sys.modules
+def test_a_module_by_its_name_is_not_imported_here(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    p = saranwrap.wrap_module("colorsys")
+    assert p.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+    assert "colorsys" not in sys.modules
 
 
 def test_a_module_made_by_hand_says_that_it_cannot_be_imported():
@@ -531,7 +531,7 @@ def test_an_empty_environment():
     assert saranwrap.wrap(os, env={}).getpid() != os.getpid()
 
 
-@pytest.mark.parametrize("kind", [str, os.fsencode, lambda path: path], ids=["str", "bytes", "path"])
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "path"])
 def test_cwd_is_where_the_child_starts(tmp_path, kind):
     p = saranwrap.wrap(os, cwd=kind(tmp_path))
     assert p.getcwd() == str(tmp_path)
@@ -559,16 +559,22 @@ def test_by_value_sends_instances_of_these_classes_by_value():
     assert mine.count == 2
 
 
-def test_by_value_covers_subclasses_and_what_is_deep_in_arguments():
-    class Base(Counter):
-        pass
+def bumped(counters):
+    counters[0].count += 1
+    return counters[0]
 
-    p = saranwrap.wrap(operator, by_value=[Counter])
+
+def test_by_value_keeps_what_the_child_did_to_its_copy():
     mine = Counter(1)
-    got = p.itemgetter(0)([mine])
-    got.up()
-    assert mine.count == 1
-    assert isinstance(got, saranwrap.Proxy)
+    theirs = saranwrap.wrap(bumped, by_value=(Counter,))([mine])
+    assert (mine.count, theirs.count) == (1, 2)
+
+
+def test_by_value_covers_subclasses():
+    p = saranwrap.wrap(operator, by_value=[dict])
+    mine = collections.OrderedDict(a=1)
+    p.setitem(mine, "b", 2)
+    assert mine == {"a": 1}
 
 
 def test_val_sends_one_argument_by_value():

@@ -59,6 +59,8 @@ def _reduce(proxy: Any, protocol: Any = 2) -> Any:
         return named_there, (_token(session), function, args)
     if kind == "call":
         return (function, args, *more)
+    if kind == "rebuild":
+        return (rebuilt, (_token(session), function, *args), *more)
     return (_REBUILD[kind], (function, *args), *more)
 
 
@@ -81,15 +83,12 @@ def new_ex(cls: type, args: Any, kwargs: Any) -> Any:
     return cls.__new__(cls, *args, **kwargs)
 
 
-def rebuild(cls: type, base: Any, state: Any) -> Any:
-    """`copyreg._reconstructor`, for a remote class."""
-    obj = base.__new__(cls) if base is object else base.__new__(cls, state)
-    if base.__init__ is not object.__init__:
-        base.__init__(obj, state)
-    return obj
+def rebuilt(token: int, cls: type, base: Any, state: Any) -> Any:
+    """What `copyreg._reconstructor` of the child makes of this."""
+    return named_there(token, "copyreg", "_reconstructor")(cls, base, state)
 
 
-_REBUILD = {"new": new, "new_ex": new_ex, "rebuild": rebuild}
+_REBUILD = {"new": new, "new_ex": new_ex}
 
 _sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
 

@@ -40,6 +40,7 @@ def parts(session: Session, exc: BaseException) -> Any:
         return (
             handle,
             exc.__cause__,
+            exc.__context__,
             exc.__suppress_context__,
             tuple(notes) if isinstance(notes, list) else None,
             exc.__traceback__,
@@ -89,10 +90,14 @@ def build(handle: ProxyBase | None, known: BaseException | None, first: Any, *re
     return _build(handle, first, *rest)
 
 
-def _at_home(exc: BaseException, cause: Any, suppress: bool, notes: Any, traceback: Any) -> BaseException:
+def _at_home(
+    exc: BaseException, cause: Any, context: Any, suppress: bool, notes: Any, traceback: Any
+) -> BaseException:
     """What happened to an exception on its way through the other side."""
     if cause is not exc.__cause__:
         exc.__cause__ = cause
+    if context is not exc.__context__:
+        exc.__context__ = context
     exc.__suppress_context__ = suppress
     if notes:
         exc.__dict__["__notes__"] = list(notes)
@@ -170,6 +175,9 @@ def _set(exc: BaseException, space: dict[str, Any], name: str, value: Any) -> No
 
 def in_context(exc: BaseException, handled: BaseException) -> None:
     """Note that `exc` was raised while `handled` was being handled here: it stands behind all that `exc` has behind it."""
+    if HOME not in exc.__dict__:
+        # One of our own that comes home: it was raised here, and has the context that it got then.
+        return
     seen = {id(exc)}
     last = exc
     while last.__context__ is not None:

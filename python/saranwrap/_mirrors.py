@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import contextlib
 import copyreg
@@ -192,9 +193,7 @@ def _may_inherit(twin: type) -> bool:
 
 def _hidden(module: str, qualname: str) -> type | None:
     """The interpreter's own types that have no name in `builtins`, such as `function`."""
-    if module != "builtins":
-        return None
-    return next((cls for cls in _values.HIDDEN_TYPES if cls.__qualname__ == qualname), None)
+    return _values.built_in(qualname) if module == "builtins" and not hasattr(builtins, qualname) else None
 
 
 def _parent(session: Session, number: int) -> type:

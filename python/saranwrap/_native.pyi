@@ -5,8 +5,8 @@ from typing import Any, Final, final
 from typing_extensions import disjoint_base
 
 __all__ = [
-    "BufferBase",
     "OPS",
+    "BufferBase",
     "ProxyBase",
     "Ref",
     "Session",

@@ -51,6 +51,11 @@ class RemoteType(ABCMeta):
         session, number = bound(cls)
         if issubclass(cls, BaseException) and is_derived(cls):
             return type.__call__(cls, *args, **kwargs)
+        if not session.is_parent and own_attribute(cls, "__module__") == "builtins":
+            # `type(x)(...)` in a child, for a type of the language that the parent has no business to make for it.
+            made = _values.built_in(own_attribute(cls, "__qualname__"))
+            if made is not None:
+                return made(*args, **kwargs)
         return session.call(number, args, kwargs)
 
     def __getattribute__(cls, name: str) -> Any:

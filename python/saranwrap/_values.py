@@ -55,6 +55,8 @@ HIDDEN_TYPES = {
 
 _ROOTS = {"builtins": builtins, "types": types}
 
+_HIDDEN_BY_NAME = {cls.__qualname__: cls for cls in HIDDEN_TYPES}
+
 # What came by name from the other side goes back by name. The object is kept so that its address stays its own.
 _resolved: dict[int, object] = {}
 
@@ -132,6 +134,12 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
     return obj
 
 
+def built_in(qualname: str) -> type | None:
+    """The type of the language with this name, also where it has none in `builtins`, such as `function`."""
+    found = vars(builtins).get(qualname)
+    return found if isinstance(found, type) else _HIDDEN_BY_NAME.get(qualname)
+
+
 def is_known(cls: type) -> bool:
     """Whether instances of exactly this class are standard values."""
     name = cls.__module__, cls.__qualname__
@@ -156,7 +164,7 @@ def standard(module: str, name: str) -> Any:
     return found
 
 
-_MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.ModuleType, types.CellType})
+_MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.CellType})
 
 
 def _is_harmless(module: str, obj: object) -> bool:
