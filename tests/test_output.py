@@ -39,7 +39,7 @@ def warn_about_the_caller():
 
 def catch_the_warning():
     try:
-        warnings.warn("caught there", stacklevel=1)  # noqa: B028  the level is the default on purpose
+        warnings.warn("caught there", stacklevel=1)
     except UserWarning as warning:
         return f"it was an error: {warning}"
     return "it was shown"

@@ -42,7 +42,7 @@ SAMPLE = """
     reveal_type(saranwrap.wrap(counter).up())  # builtins.int
     reveal_type(saranwrap.wrap(Counter)())  # Counter
     reveal_type(saranwrap.wrap(shout)("a"))  # builtins.str
-    reveal_type(saranwrap.wrap(json).dumps([]))  # builtins.str
+    reveal_type(saranwrap.wrap(json).dumps([]))  # Any
     reveal_type(saranwrap.wrap([1, 2]))  # builtins.list[builtins.int]
     reveal_type(saranwrap.wrap({"a": 1.5}, mourn, trust=True, env={"A": "b"}, cwd="/"))  # builtins.dict[builtins.str, builtins.float]
     reveal_type(saranwrap.wrap_module("json"))  # Any

@@ -25,7 +25,9 @@ def answer(kind: str, *args: Any) -> Any:
         return _warn(*args)
     if kind in {"stdout", "stderr"}:
         stream = getattr(sys, kind)
-        return stream.write(args[0]) if stream is not None else None
+        if stream is None:
+            return None
+        return stream.write(args[0]) if args else stream.flush()
     if kind == "unraisable":
         return _unraisable(*args)
     raise ValueError(f"a child cannot ask for {kind!r}")
@@ -48,7 +50,7 @@ def _unraisable(error: Any, message: Any, source: Any) -> None:
 _shown: dict[str, dict[Any, int]] = {}
 
 
-def _warn(message: Any, category: Any, filename: str, line: int) -> None:
+def _warn(message: Any, category: Any, filename: str, line: int, module: str | None) -> None:
     if not (isinstance(category, type) and issubclass(category, Warning)):
         category, message = UserWarning, str(message)
     if filename == _exceptions.BOTTOM:
@@ -57,8 +59,16 @@ def _warn(message: Any, category: Any, filename: str, line: int) -> None:
         while frame is not None and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(__file__):
             frame = frame.f_back
         if frame is not None:
-            filename, line = frame.f_code.co_filename, frame.f_lineno
-    warnings.warn_explicit(message, category, filename, line, registry=_shown.setdefault(filename, {}))
+            filename, line, module = frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
+    warnings.warn_explicit(message, category, filename, line, module, registry=_shown.setdefault(filename, {}))
+
+
+def _module_of(filename: str) -> str | None:
+    """The name of the module that warned: filters may name it. It stands in the frame with that file."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename != filename:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") if frame is not None else None
 
 
 class Stream:
@@ -86,7 +96,9 @@ class Stream:
             self.write(line)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Nothing is kept back here; the parent's own stream may keep something."""
+        if self._session.serving:
+            self._session.call(0, (self._kind,), None)
         self._inherited.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -104,7 +116,7 @@ def move_in(session: Session) -> None:
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         if session.serving and file is None:
-            session.call(0, ("warning", message, category, filename, lineno), None)
+            session.call(0, ("warning", message, category, filename, lineno, _module_of(filename)), None)
         else:
             inherited(message, category, filename, lineno, file, line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ from saranwrap import _valued
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity
 from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, remote_base, session_of
 
-GETATTR, SPECIAL, SUPER, DIR = OPS["getattr"], OPS["special"], OPS["super"], OPS["dir"]
+EQ, GETATTR, SPECIAL, SUPER, DIR = (OPS[name] for name in ("eq", "getattr", "special", "super", "dir"))
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
 # The methods that the interpreter looks up on the type: a class has exactly those of its remote type.
 SPECIAL_NAMES = frozenset(
@@ -127,6 +128,18 @@ def _dir(self: Any) -> Iterable[str]:
     return names
 
 
+# Values that are one and the same everywhere, and of which some are the only ones of their type.
+_SINGLETONS = (type(None), type(...), type(NotImplemented), enum.Enum)
+
+
+def _eq(self: Any, other: object) -> Any:
+    """Identity, which is what `object` goes by; and a wrapped singleton equals itself."""
+    if self is other or not issubclass(type(other), _SINGLETONS):
+        return True if self is other else NotImplemented
+    session, target, _ = identity(self)
+    return session.request(EQ, target, (other,))
+
+
 def _copied(self: Any, *, deep: bool) -> Any:
     from saranwrap import _copies
 
@@ -149,6 +162,8 @@ ObjectProxy: Any = build(
         "__str__": _str,
         "__format__": _object_special("__format__"),
         "__dir__": _dir,
+        "__eq__": _eq,
+        "__hash__": object.__hash__,
         "__init_subclass__": classmethod(_no_init_subclass),
         "__copy__": lambda self: _copied(self, deep=False),
         "__deepcopy__": lambda self, _memo: _copied(self, deep=True),

@@ -122,7 +122,7 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
         "_saran_named_": (module, qualname),
         "_saran_checks_": checks,
         # Equal to the local class, but not where code chooses by exact type what only the real one can do: `list.copy(p)`.
-        "_saran_twin_": (twin if module != "builtins" else _hidden(module, qualname)),
+        "_saran_twin_": (twin if module != "builtins" or twin in _values.VALUE_BASES else _hidden(module, qualname)),
     }
     meta = _metaclass(meta_name, meta_names)
     name = qualname.rpartition(".")[2]
@@ -149,8 +149,6 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
         _add_members(namespace, every, (), number, concatenates)
         mirror = build(meta, name, (BufferProxy if buffer else ObjectProxy,), namespace)
     answer = twin if twin is not None else _hidden(module, qualname) or mirror
-    if twin is not None and type.__subclasscheck__(twin, mirror):
-        answer = mirror
     if not checks:
         # One with its own idea of `issubclass` would be asked, over the link, about every class that anybody asks about.
         _register(mirror, abcs, protocol)
@@ -180,7 +178,7 @@ def _make_valued(
                 raise
             continue
         break
-    if twin is not None and not type.__subclasscheck__(twin, mirror):
+    if twin is not None:
         type.__setattr__(mirror, "_saran_answer_", twin)
     return mirror, mirror
 

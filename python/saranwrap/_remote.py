@@ -222,7 +222,7 @@ def _same_class(local: object, mirror: type) -> bool:
     named = own_attribute(mirror, "_saran_named_") if "_saran_named_" in raw_dict(mirror) else None
     if named is None or (local.__module__, local.__qualname__) != named:
         return False
-    return local.__module__ != "builtins" or local in _values.HIDDEN_TYPES
+    return local.__module__ != "builtins" or local in _values.HIDDEN_TYPES or local in _values.VALUE_BASES
 
 
 def local_attribute(cls: type, name: str) -> Iterable[Any]:

@@ -30,6 +30,8 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
 def base_of(cls: type) -> type | None:
     """The immutable built-in that `cls` is a subclass of; also `datetime.tzinfo`, of which C code demands a real instance."""
     for base in _order(cls):
+        if isinstance(base, RemoteType):
+            continue  # the stand-in of a built-in class equals it, but is not it
         if base in _PLAIN or (base.__module__ == "datetime" and base.__name__ == "tzinfo" and base is _tzinfo()):
             found: type = base
             return found
@@ -51,8 +53,7 @@ def named_base(name: str) -> type:
 
 def has_value(cls: type) -> bool:
     """Whether instances of `cls` have a stand-in with a value."""
-    base = base_of(cls)
-    return base is not None and (base is not cls or base not in _PLAIN)
+    return base_of(cls) is not None
 
 
 def plain(value: Any) -> Any:

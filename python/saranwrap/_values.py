@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from saranwrap._native import Session
 
 # How an object crosses; the numbers are those of `convert/encode.rs`.
-REFERENCE, KNOWN, NAMED, PICKLE, VALUED = 0, 1, 2, 3, 4
+REFERENCE, KNOWN, NAMED, PICKLE, VALUED, BY_VALUE = 0, 1, 2, 3, 4, 5
 # The immutable built-ins that can be subclassed. The order matters to nobody: a class can have only one of them as a base.
 VALUE_BASES: tuple[type, ...] = (str, bytes, int, float, complex, tuple, frozenset)
 
@@ -177,9 +177,9 @@ def _is_harmless(module: str, obj: object) -> bool:
 def route(session: Session, obj: Any) -> int:
     """How `obj`, which is no plain value, crosses to the other side."""
     cls = type(obj)
-    if issubclass(cls, enum.Enum):
-        return KNOWN
-    if is_known(cls):
+    if session.by_value and issubclass(cls, session.by_value):
+        return BY_VALUE
+    if issubclass(cls, enum.Enum) or is_known(cls):
         return KNOWN
     if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
         return NAMED
@@ -190,8 +190,6 @@ def route(session: Session, obj: Any) -> int:
             return VALUED
     if not session.is_parent:
         return REFERENCE
-    if session.by_value and issubclass(cls, session.by_value):
-        return PICKLE
     return PICKLE if _is_value(cls) and _has(session, cls.__module__) else REFERENCE
 
 

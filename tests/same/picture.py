@@ -40,7 +40,7 @@ class Picture:
 
     def of(self, value: Any) -> Any:
         if type(value) in PLAIN:
-            return (label(type(value)), repr(value))
+            return (label(type(value)), text(repr(value)))
         if type(value) is str:
             return (label(str), text(value))
         if isinstance(value, type):

@@ -11,7 +11,7 @@ test_constructing = cases(
     same("zoo.Point.distance(zoo.Point(1), zoo.Point(3))"),
     same("zoo.Point(1, 2).distance(my_zoo.Point(0, 0), zoo.Point(5, 5))"),
     same("x(1)", made("zoo.Point")),
-    same("type(zoo.Point(1)) is zoo.Point, zoo.Point(1).__class__ is zoo.Point, type(zoo.Point3(1)) is zoo.Point"),
+    same("type(zoo.Point(1)) is zoo.Point, zoo.Point(1).__class__ == zoo.Point, type(zoo.Point3(1)) is zoo.Point"),
     same("zoo.Point.__new__(zoo.Point)"),
     same("p = zoo.Point.__new__(zoo.Point); p.__init__(5); p"),
     limit(

@@ -25,13 +25,14 @@ mod route {
     pub(super) const NAMED: u8 = 2;
     pub(super) const PICKLE: u8 = 3;
     pub(super) const VALUED: u8 = 4;
+    pub(super) const BY_VALUE: u8 = 5;
 }
 
 impl<'py> Encoder<'_, 'py> {
     /// An object by reference whatever it is: the root that a user wrapped.
     pub(crate) fn reference(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
         if object.is_instance_of::<PyType>() {
-            return self.class(object);
+            return self.class_by_number(object);
         }
         if names::HAS_VALUE.get(object.py())?.call1((object.get_type(),))?.is_truthy()? {
             return self.valued(object);
@@ -95,7 +96,15 @@ impl<'py> Encoder<'_, 'py> {
         if self.named(object)? {
             return Ok(());
         }
-        let id = session.exports().pin(object);
+        match self.mode {
+            Mode::Copy { trusted } => self.copied(object, trusted),
+            _ => self.class_by_number(object),
+        }
+    }
+
+    /// A class by reference even where both sides have it under its name: one that the user wrapped.
+    fn class_by_number(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        let id = self.session.get().exports().pin(object);
         self.out.tag(tag::CLASS);
         self.out.u64(id);
         Ok(())
@@ -132,6 +141,7 @@ impl<'py> Encoder<'_, 'py> {
             route::KNOWN => self.known(object),
             route::NAMED if self.named(object)? => Ok(()),
             route::VALUED if self.mode == Mode::Normal => self.valued(object),
+            route::BY_VALUE if self.session.get().side() == Side::Parent => self.pickled(object, true),
             route::PICKLE if self.session.get().side() == Side::Parent => self.pickled(object, false),
             _ => match self.mode {
                 Mode::Normal | Mode::Shallow => self.reference(object),
@@ -171,7 +181,8 @@ impl<'py> Encoder<'_, 'py> {
             Err(error) if asked => return Err(error.into()),
             Err(_) => return self.reference(object),
         };
-        let number = loans::lend(self.key, object);
+        // What the user sent by value is a copy, and stays one; only a value that nobody can change may come home as itself.
+        let number = if asked { 0 } else { loans::lend(self.key, object) };
         self.out.tag(tag::PICKLE);
         self.out.array(2);
         self.out.u64(number);
