@@ -140,7 +140,7 @@ def raise_with_everything():
         try:
             raise KeyError("first")
         except KeyError:
-            raise OSError(2, "second", "file")
+            raise OSError(2, "second", "file")  # noqa: B904  what is raised meanwhile is the case
     except OSError as error:
         third = CalleeError("third", 3)
         third.extra = [1, {"a": 2}]

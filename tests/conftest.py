@@ -55,6 +55,8 @@ def janitor(request) -> Iterator[None]:
     gc.collect()
     processes, files, threads = children(), descriptors(), set(threading.enumerate())
     yield
+    # The test's arguments would live until the report is written.
+    request.node.funcargs.clear()
     gc.collect()
     assert settled(lambda: children() <= processes), f"processes left: {children() - processes}"
     assert settled(lambda: descriptors() <= files), f"descriptors left: {descriptors() - files}"

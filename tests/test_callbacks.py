@@ -24,18 +24,6 @@ import saranwrap
 from tests import callees
 
 
-@pytest.fixture
-def remote():
-    with saranwrap.Child() as child:
-        yield child.wrap(callees)
-
-
-@pytest.fixture
-def child():
-    with saranwrap.Child() as made:
-        yield made
-
-
 def here():
     return os.getpid()
 
@@ -72,15 +60,18 @@ class Mine:
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_function(remote):
+def test_a_function():
+    remote = saranwrap.wrap(callees)
     assert remote.call(here) == os.getpid()
 
 
-def test_a_lambda_with_all_kinds_of_arguments(remote):
+def test_a_lambda_with_all_kinds_of_arguments():
+    remote = saranwrap.wrap(callees)
     assert remote.call(lambda a, /, b, *c, d, **e: (a, b, c, d, e), 1, 2, 3, d=4, x=5) == (1, 2, (3,), 4, {"x": 5})
 
 
-def test_a_closure_that_changes_what_it_closes_over(remote):
+def test_a_closure_that_changes_what_it_closes_over():
+    remote = saranwrap.wrap(callees)
     total = 0
 
     def add(n):
@@ -91,26 +82,31 @@ def test_a_closure_that_changes_what_it_closes_over(remote):
     assert total == 6
 
 
-def test_a_bound_method(remote):
+def test_a_bound_method():
+    remote = saranwrap.wrap(callees)
     assert remote.call(Mine().pid, 1) == (os.getpid(), (1,))
 
 
-def test_class_and_static_methods(remote):
+def test_class_and_static_methods():
+    remote = saranwrap.wrap(callees)
     assert remote.call(Mine.cls_pid) == ("Mine", os.getpid())
     assert remote.call(Mine.static_pid) == os.getpid()
 
 
-def test_a_class_is_called_here(remote):
+def test_a_class_is_called_here():
+    remote = saranwrap.wrap(callees)
     made = remote.call(Mine, 5)
     assert type(made) is Mine
     assert made.value == 5
 
 
-def test_a_callable_instance(remote):
+def test_a_callable_instance():
+    remote = saranwrap.wrap(callees)
     assert remote.call(Mine(), 1, a=2) == (os.getpid(), (1,), {"a": 2})
 
 
-def test_a_partial_and_a_method_of_a_built_in(remote):
+def test_a_partial_and_a_method_of_a_built_in():
+    remote = saranwrap.wrap(callees)
     seen = []
     remote.each(seen.append, [1, [2]])
     assert seen == [1, [2]]
@@ -119,7 +115,9 @@ def test_a_partial_and_a_method_of_a_built_in(remote):
     assert remote.each(",".join, [["a", "b"]]) == ["a,b"]
 
 
-def test_a_generator(remote):
+def test_a_generator():
+    remote = saranwrap.wrap(callees)
+
     def count():
         got = yield 1
         while got is not None:
@@ -132,7 +130,9 @@ def test_a_generator(remote):
     assert next(generator, "ended") == "ended"
 
 
-def test_an_exception_thrown_into_a_generator(remote):
+def test_an_exception_thrown_into_a_generator():
+    remote = saranwrap.wrap(callees)
+
     def catching():
         try:
             yield 1
@@ -145,7 +145,9 @@ def test_an_exception_thrown_into_a_generator(remote):
     assert remote.throw(generator, error) is error
 
 
-def test_an_iterator_that_fails_half_way(remote):
+def test_an_iterator_that_fails_half_way():
+    remote = saranwrap.wrap(callees)
+
     def failing():
         yield 1
         raise LookupError("half way")
@@ -154,13 +156,16 @@ def test_an_iterator_that_fails_half_way(remote):
         remote.drain(failing())
 
 
-def test_an_infinite_iterator_is_read_as_far_as_it_is_needed(child):
+def test_an_infinite_iterator_is_read_as_far_as_it_is_needed():
+    child = saranwrap.Child()
     numbers = iter(range(10**9))
     assert list(child.wrap_module("itertools").islice(numbers, 3)) == [0, 1, 2]
     assert next(numbers) == 3
 
 
-def test_a_file_object(remote, child):
+def test_a_file_object():
+    child = saranwrap.Child()
+    remote = child.wrap(callees)
     file = io.StringIO()
     child.wrap(json).dump({"a": [1]}, file)
     assert file.getvalue() == '{"a": [1]}'
@@ -168,14 +173,16 @@ def test_a_file_object(remote, child):
     assert child.wrap_module("csv").reader(io.StringIO("a,b\n")).__next__() == ["a", "b"]
 
 
-def test_a_real_file(child, tmp_path):
+def test_a_real_file(tmp_path):
+    child = saranwrap.Child()
     with open(tmp_path / "file", "w+") as file:
         child.wrap(json).dump([1], file)
         file.seek(0)
         assert child.wrap(json).load(file) == [1]
 
 
-def test_a_binary_file_is_filled(child):
+def test_a_binary_file_is_filled():
+    child = saranwrap.Child()
     file = io.BytesIO()
     with child.wrap_module("zipfile").ZipFile(file, "w") as archive:
         archive.writestr("name", "content")
@@ -183,13 +190,15 @@ def test_a_binary_file_is_filled(child):
     assert child.wrap_module("zipfile").ZipFile(file).read("name") == b"content"
 
 
-def test_a_context_manager(remote):
+def test_a_context_manager():
+    remote = saranwrap.wrap(callees)
     mine = Mine()
     assert remote.inside(mine, lambda entered: entered is mine) is True
     assert mine.value is None
 
 
-def test_a_context_manager_sees_the_exception_and_may_swallow_it(remote):
+def test_a_context_manager_sees_the_exception_and_may_swallow_it():
+    remote = saranwrap.wrap(callees)
     mine = Mine()
     assert remote.inside(mine, lambda entered: {}["missing"]) is None
     assert mine.value is KeyError
@@ -198,7 +207,8 @@ def test_a_context_manager_sees_the_exception_and_may_swallow_it(remote):
     assert mine.value is ZeroDivisionError
 
 
-def test_a_context_manager_made_of_a_generator(remote):
+def test_a_context_manager_made_of_a_generator():
+    remote = saranwrap.wrap(callees)
     events = []
 
     @contextlib.contextmanager
@@ -213,39 +223,46 @@ def test_a_context_manager_made_of_a_generator(remote):
     assert events == ["in", "body", "out"]
 
 
-def test_a_lock_of_the_parent(remote):
+def test_a_lock_of_the_parent():
+    remote = saranwrap.wrap(callees)
     lock = threading.Lock()
     assert remote.inside(lock, lambda entered: lock.locked()) is True
     assert not lock.locked()
 
 
-def test_a_lock_that_belongs_to_its_thread(remote):
+def test_a_lock_that_belongs_to_its_thread():
+    remote = saranwrap.wrap(callees)
     lock = threading.RLock()
     with lock:
         assert remote.inside(lock, lambda entered: "entered again") == "entered again"
 
 
-def test_a_queue_of_the_parent(child):
+def test_a_queue_of_the_parent():
+    child = saranwrap.Child()
     mine = queue.Queue()
     child.wrap(operator).methodcaller("put", [1, 2])(mine)
     got = mine.get_nowait()
     assert got == [1, 2]
 
 
-def test_a_callback_that_the_child_keeps(remote):
+def test_a_callback_that_the_child_keeps():
+    remote = saranwrap.wrap(callees)
     remote.keep(lambda: "kept")
     assert remote.kept()() == "kept"
     remote.forget()
 
 
-def test_a_callback_comes_back_as_itself(remote):
+def test_a_callback_comes_back_as_itself():
+    remote = saranwrap.wrap(callees)
     mine = lambda: 1  # noqa: E731  it is a lambda that is under test
     remote.keep(mine)
     assert remote.kept() is mine
     remote.forget()
 
 
-def test_a_callback_dies_when_the_child_forgets_it(remote):
+def test_a_callback_dies_when_the_child_forgets_it():
+    remote = saranwrap.wrap(callees)
+
     def mine():
         return 1
 
@@ -260,7 +277,8 @@ def test_a_callback_dies_when_the_child_forgets_it(remote):
     assert gone() is None
 
 
-def test_a_callback_is_given_proxies_and_real_objects(child):
+def test_a_callback_is_given_proxies_and_real_objects():
+    child = saranwrap.Child()
     seen = []
     made = child.wrap(collections).deque([1])
     child.wrap(callees).call(lambda *args: seen.extend(args), made, [5], "text", made.append)
@@ -271,18 +289,21 @@ def test_a_callback_is_given_proxies_and_real_objects(child):
     assert list(made) == [1, 2]
 
 
-def test_a_callback_s_result_is_as_good_as_an_argument(remote):
+def test_a_callback_s_result_is_as_good_as_an_argument():
+    remote = saranwrap.wrap(callees)
     mine = Mine()
     assert remote.call(lambda: mine) is mine
     assert remote.call(lambda: (mine, [mine]))[0] is mine
 
 
-def test_a_callback_may_use_the_child(remote):
+def test_a_callback_may_use_the_child():
+    remote = saranwrap.wrap(callees)
     assert remote.call(lambda: remote.call(lambda: remote.divide(6, 3))) == 2
 
 
 @pytest.mark.parametrize("depth", [1, 2, 30])
-def test_callbacks_nest(remote, depth):
+def test_callbacks_nest(depth):
+    remote = saranwrap.wrap(callees)
     turns = []
 
     def down(bounce, left):
@@ -293,7 +314,8 @@ def test_callbacks_nest(remote, depth):
     assert turns == list(range(depth, -1, -1))
 
 
-def test_an_exception_goes_up_through_thirty_turns(remote):
+def test_an_exception_goes_up_through_thirty_turns():
+    remote = saranwrap.wrap(callees)
     raised = KeyError("bottom")
 
     def down(bounce, left):
@@ -325,7 +347,8 @@ def test_endless_recursion_through_both_sides_ends_in_an_error():
     assert done.stdout.splitlines()[-1] == "2.0", done
 
 
-def test_a_callback_runs_on_the_thread_that_waits(remote):
+def test_a_callback_runs_on_the_thread_that_waits():
+    remote = saranwrap.wrap(callees)
     assert remote.call(threading.get_ident) == threading.get_ident()
     found = []
     thread = threading.Thread(target=lambda: found.append(remote.call(threading.get_ident)))
@@ -334,7 +357,8 @@ def test_a_callback_runs_on_the_thread_that_waits(remote):
     assert found == [thread.ident]
 
 
-def test_a_callback_sees_context_and_thread_locals_of_its_caller(remote):
+def test_a_callback_sees_context_and_thread_locals_of_its_caller():
+    remote = saranwrap.wrap(callees)
     import contextvars
 
     var = contextvars.ContextVar("var")
@@ -344,11 +368,13 @@ def test_a_callback_sees_context_and_thread_locals_of_its_caller(remote):
     assert remote.call(lambda: (var.get(), local.value)) == ("set", 5)
 
 
-def test_a_thread_of_the_child_calls_back(remote):
+def test_a_thread_of_the_child_calls_back():
+    remote = saranwrap.wrap(callees)
     assert remote.in_a_thread(lambda x: (x, os.getpid()), 3) == ("returned", (3, os.getpid()))
 
 
-def test_a_thread_of_the_child_is_given_what_the_callback_raises(remote):
+def test_a_thread_of_the_child_is_given_what_the_callback_raises():
+    remote = saranwrap.wrap(callees)
     raised = KeyError("mine")
     kind, error = remote.in_a_thread(functools.partial(callees.raise_, raised))
     assert kind == "raised"
@@ -358,11 +384,14 @@ def test_a_thread_of_the_child_is_given_what_the_callback_raises(remote):
 # --- exceptions through both ------------------------------------------------------------------------------------------
 
 
-def test_what_a_callback_raises_is_caught_there(remote):
+def test_what_a_callback_raises_is_caught_there():
+    remote = saranwrap.wrap(callees)
     assert remote.catch(lambda: [][5]) == ("IndexError", "list index out of range", ("list index out of range",))
 
 
-def test_what_a_callback_raises_comes_back_as_itself(remote):
+def test_what_a_callback_raises_comes_back_as_itself():
+    remote = saranwrap.wrap(callees)
+
     class Local(Exception):
         pass
 
@@ -381,7 +410,9 @@ def test_what_a_callback_raises_comes_back_as_itself(remote):
             assert caught.value is raised
 
 
-def test_the_child_catches_by_the_parent_s_own_class(remote):
+def test_the_child_catches_by_the_parent_s_own_class():
+    remote = saranwrap.wrap(callees)
+
     class Local(Exception):
         pass
 
@@ -394,7 +425,8 @@ def test_the_child_catches_by_the_parent_s_own_class(remote):
         remote.catch_class(ValueError, callback)
 
 
-def test_the_child_retries_what_fails(remote):
+def test_the_child_retries_what_fails():
+    remote = saranwrap.wrap(callees)
     attempts = []
 
     def flaky():
@@ -408,7 +440,8 @@ def test_the_child_retries_what_fails(remote):
     assert remote.retry(lambda: int("x"), 2) == "gave up"
 
 
-def test_an_exception_of_the_child_goes_through_a_callback_with_its_identity(remote):
+def test_an_exception_of_the_child_goes_through_a_callback_with_its_identity():
+    remote = saranwrap.wrap(callees)
     caught_here = []
 
     def callback():
@@ -423,7 +456,8 @@ def test_an_exception_of_the_child_goes_through_a_callback_with_its_identity(rem
     assert caught.value is caught_here[0]
 
 
-def test_an_exception_that_the_child_keeps_is_the_same_when_it_comes_again(remote):
+def test_an_exception_that_the_child_keeps_is_the_same_when_it_comes_again():
+    remote = saranwrap.wrap(callees)
     mine = KeyError("mine")
     remote.keep(mine)
     with pytest.raises(KeyError) as caught:
@@ -433,7 +467,8 @@ def test_an_exception_that_the_child_keeps_is_the_same_when_it_comes_again(remot
     remote.forget()
 
 
-def test_notes_of_the_child_are_added_to_mine(remote):
+def test_notes_of_the_child_are_added_to_mine():
+    remote = saranwrap.wrap(callees)
     raised = ValueError("mine")
     raised.add_note("before")
     with pytest.raises(ValueError) as caught:
@@ -442,7 +477,9 @@ def test_notes_of_the_child_are_added_to_mine(remote):
     assert raised.__notes__ == ["before", "from there"]
 
 
-def test_attributes_that_a_callback_s_exception_has_are_seen_there(remote):
+def test_attributes_that_a_callback_s_exception_has_are_seen_there():
+    remote = saranwrap.wrap(callees)
+
     class Local(Exception):
         def __init__(self):
             super().__init__("a")
@@ -456,7 +493,8 @@ def test_attributes_that_a_callback_s_exception_has_are_seen_there(remote):
     assert error.extra == [1]
 
 
-def test_raise_from(remote):
+def test_raise_from():
+    remote = saranwrap.wrap(callees)
     mine, other = KeyError("mine"), ValueError("other")
     with pytest.raises(ValueError) as caught:
         remote.replace(functools.partial(callees.raise_, mine), other)
@@ -465,7 +503,8 @@ def test_raise_from(remote):
     assert other.__suppress_context__
 
 
-def test_raise_within(remote):
+def test_raise_within():
+    remote = saranwrap.wrap(callees)
     mine, other = KeyError("mine"), ValueError("other")
     with pytest.raises(ValueError) as caught:
         remote.within(functools.partial(callees.raise_, mine), other)
@@ -473,7 +512,8 @@ def test_raise_within(remote):
     assert other.__context__ is mine
 
 
-def test_everything_about_an_exception_comes_along(remote):
+def test_everything_about_an_exception_comes_along():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(callees.CalleeError) as caught:
         remote.raise_with_everything()
     error = caught.value
@@ -486,16 +526,19 @@ def test_everything_about_an_exception_comes_along(remote):
     assert error.__suppress_context__ and not cause.__suppress_context__
 
 
-def test_the_context_here_and_the_context_there_are_joined(remote):
+def test_the_context_here_and_the_context_there_are_joined():
+    remote = saranwrap.wrap(callees)
     try:
         raise LookupError("here")
     except LookupError as here_:
         with pytest.raises(ZeroDivisionError) as caught:
             remote.divide(1, 0)
-        assert caught.value.__context__ is here_
+        context = here_
+    assert caught.value.__context__ is context
 
 
-def test_an_exception_group(remote):
+def test_an_exception_group():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(ExceptionGroup) as caught:
         remote.raise_group()
     matched, rest = caught.value.split(callees.CalleeError)
@@ -511,7 +554,8 @@ def test_an_exception_group(remote):
     assert seen == ["two", 2]
 
 
-def test_a_group_of_mine_goes_through_with_its_members(remote):
+def test_a_group_of_mine_goes_through_with_its_members():
+    remote = saranwrap.wrap(callees)
     members = [ValueError(1), KeyError(2)]
     raised = ExceptionGroup("mine", members)
     with pytest.raises(ExceptionGroup) as caught:
@@ -520,7 +564,8 @@ def test_a_group_of_mine_goes_through_with_its_members(remote):
     assert list(raised.exceptions) == members and raised.exceptions[0] is members[0]
 
 
-def test_a_class_of_the_child_is_caught_by_the_name_it_has_there(child, tmp_path, monkeypatch):
+def test_a_class_of_the_child_is_caught_by_the_name_it_has_there(tmp_path, monkeypatch):
+    child = saranwrap.Child()
     (tmp_path / "only_there.py").write_text("class Odd(LookupError): pass\ndef fail(): raise Odd('x', 1)\n")
     monkeypatch.syspath_prepend(tmp_path)
     p = child.wrap_module("only_there")
@@ -533,7 +578,8 @@ def test_a_class_of_the_child_is_caught_by_the_name_it_has_there(child, tmp_path
         raise p.Odd("mine")
 
 
-def test_every_exception_is_survived(remote):
+def test_every_exception_is_survived():
+    remote = saranwrap.wrap(callees)
     for name in callees.raise_kind(None):
         try:
             remote.raise_kind(name)
@@ -547,7 +593,8 @@ def test_every_exception_is_survived(remote):
 
 
 @pytest.mark.parametrize("name", callees.raise_kind(None))
-def test_an_exception_of_any_kind_is_what_it_is_here(remote, name):
+def test_an_exception_of_any_kind_is_what_it_is_here(name):
+    remote = saranwrap.wrap(callees)
     expected = raised = None
     try:
         callees.raise_kind(name)
@@ -568,8 +615,9 @@ def test_an_exception_of_any_kind_is_what_it_is_here(remote, name):
 
 
 @pytest.mark.parametrize("name", callees.raise_kind(None))
-def test_an_exception_of_any_kind_goes_through_the_child_as_itself(remote, name):
+def test_an_exception_of_any_kind_goes_through_the_child_as_itself(name):
     """Raised here in a callback; the child sees it pass, and handles it."""
+    remote = saranwrap.wrap(callees)
     raised = None
 
     def callback():
@@ -589,7 +637,8 @@ def test_an_exception_of_any_kind_goes_through_the_child_as_itself(remote, name)
     assert remote.divide(6, 3) == 2
 
 
-def test_an_exception_that_is_not_raised_can_be_given_and_looked_at(remote):
+def test_an_exception_that_is_not_raised_can_be_given_and_looked_at():
+    remote = saranwrap.wrap(callees)
     for error in ValueError("v"), KeyError(), callees.CalleeError("w", 1), ExceptionGroup("g", [ValueError()]):
         assert remote.call(lambda e, same=error: e is same, error) is True
         assert remote.call(str, error) == str(error)
@@ -602,7 +651,8 @@ def lines(error):
     return [(frame.name, frame.line) for frame in traceback.extract_tb(error.__traceback__)]
 
 
-def test_the_traceback_goes_on_in_the_child(remote):
+def test_the_traceback_goes_on_in_the_child():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(ZeroDivisionError) as caught:
         remote.divide(1, 0)
     found = lines(caught.value)
@@ -614,7 +664,8 @@ def test_the_traceback_goes_on_in_the_child(remote):
     assert last.lineno == callees.divide.__code__.co_firstlineno + 1
 
 
-def test_the_printed_traceback_has_the_carets_of_the_child(remote):
+def test_the_printed_traceback_has_the_carets_of_the_child():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(ZeroDivisionError) as caught:
         remote.divide(1, 0)
     text = "".join(traceback.format_exception(caught.value))
@@ -622,7 +673,9 @@ def test_the_printed_traceback_has_the_carets_of_the_child(remote):
     assert text.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_the_traceback_shows_both_sides_in_turn(remote):
+def test_the_traceback_shows_both_sides_in_turn():
+    remote = saranwrap.wrap(callees)
+
     def callback():
         return remote.divide(1, 0)
 
@@ -633,7 +686,8 @@ def test_the_traceback_shows_both_sides_in_turn(remote):
     assert [name for name in names if name in order] == order
 
 
-def test_the_traceback_shows_nothing_of_ours_in_the_child(remote):
+def test_the_traceback_shows_nothing_of_ours_in_the_child():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(ZeroDivisionError) as caught:
         remote.divide(1, 0)
     names = [name for name, _ in lines(caught.value)]
@@ -645,7 +699,8 @@ def test_the_traceback_shows_nothing_of_ours_in_the_child(remote):
     assert len([file for file in files if file.startswith(package)]) <= 2
 
 
-def test_the_causes_of_an_exception_are_printed_with_their_lines(remote):
+def test_the_causes_of_an_exception_are_printed_with_their_lines():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(callees.CalleeError) as caught:
         remote.raise_with_everything()
     text = "".join(traceback.format_exception(caught.value))
@@ -658,7 +713,8 @@ def test_the_causes_of_an_exception_are_printed_with_their_lines(remote):
     assert places == sorted(places)
 
 
-def test_a_group_is_printed_as_a_group(remote):
+def test_a_group_is_printed_as_a_group():
+    remote = saranwrap.wrap(callees)
     with pytest.raises(ExceptionGroup) as caught:
         remote.raise_group()
     text = "".join(traceback.format_exception(caught.value))
@@ -666,7 +722,9 @@ def test_a_group_is_printed_as_a_group(remote):
     assert "| tests.callees.CalleeError: two (2)" in text
 
 
-def test_the_child_prints_the_parent_s_frames(child):
+def test_the_child_prints_the_parent_s_frames():
+    child = saranwrap.Child()
+
     def failing():
         return {}["missing"]
 
@@ -678,7 +736,8 @@ def test_the_child_prints_the_parent_s_frames(child):
     assert "KeyError: 'missing'" in text
 
 
-def test_the_same_exception_raised_again_has_the_traceback_of_its_last_way(remote):
+def test_the_same_exception_raised_again_has_the_traceback_of_its_last_way():
+    remote = saranwrap.wrap(callees)
     mine = KeyError("mine")
     for _ in range(3):
         with pytest.raises(KeyError):
@@ -704,7 +763,8 @@ def test_an_exception_of_the_child_does_not_keep_the_callers_alive():
     assert gone() is None
 
 
-def test_exceptions_do_not_pile_up(child):
+def test_exceptions_do_not_pile_up():
+    child = saranwrap.Child()
     p = child.wrap(callees)
     for number in range(300):
         with contextlib.suppress(ZeroDivisionError):
@@ -721,7 +781,8 @@ def test_exceptions_do_not_pile_up(child):
 # --- deriving ---------------------------------------------------------------------------------------------------------
 
 
-def test_deriving_from_a_parser(child):
+def test_deriving_from_a_parser():
+    child = saranwrap.Child()
     p = child.wrap(html.parser)
 
     class Links(p.HTMLParser):
@@ -744,7 +805,8 @@ def test_deriving_from_a_parser(child):
     assert links.getpos() == (1, 26)
 
 
-def test_deriving_from_an_encoder(child):
+def test_deriving_from_an_encoder():
+    child = saranwrap.Child()
     p = child.wrap(json)
 
     class Encoder(p.JSONEncoder):
@@ -757,7 +819,8 @@ def test_deriving_from_an_encoder(child):
         p.dumps(1j, cls=Encoder)
 
 
-def test_deriving_from_a_thread(child):
+def test_deriving_from_a_thread():
+    child = saranwrap.Child()
     p = child.wrap(threading)
     done = []
 
@@ -773,7 +836,8 @@ def test_deriving_from_a_thread(child):
     assert not worker.is_alive()
 
 
-def test_deriving_from_a_user_dict(child):
+def test_deriving_from_a_user_dict():
+    child = saranwrap.Child()
     p = child.wrap(collections)
 
     class Upper(p.UserDict):
@@ -791,7 +855,9 @@ def test_deriving_from_a_user_dict(child):
     assert "A" in d and len(d) == 3
 
 
-def test_what_is_overridden_here_is_found_there(remote):
+def test_what_is_overridden_here_is_found_there():
+    remote = saranwrap.wrap(callees)
+
     class Derived(remote.Base):
         def step(self, n):
             return n * 10, os.getpid()
@@ -806,7 +872,8 @@ def test_what_is_overridden_here_is_found_there(remote):
     assert remote.call(remote.Base.run, derived) == derived.run()
 
 
-def test_what_an_overridden_method_raises_goes_through_the_child(remote):
+def test_what_an_overridden_method_raises_goes_through_the_child():
+    remote = saranwrap.wrap(callees)
     raised = KeyError("from step")
 
     class Derived(remote.Base):
@@ -819,7 +886,9 @@ def test_what_an_overridden_method_raises_goes_through_the_child(remote):
     assert "run" in [name for name, _ in lines(raised)]
 
 
-def test_deriving_in_two_steps(remote):
+def test_deriving_in_two_steps():
+    remote = saranwrap.wrap(callees)
+
     class First(remote.Base):
         def step(self, n):
             return "first"
@@ -832,7 +901,9 @@ def test_deriving_in_two_steps(remote):
     assert issubclass(Second, remote.Base) and isinstance(Second(), First)
 
 
-def test_an_instance_of_a_derived_class_is_the_same_on_its_way(remote):
+def test_an_instance_of_a_derived_class_is_the_same_on_its_way():
+    remote = saranwrap.wrap(callees)
+
     class Derived(remote.Base):
         pass
 
@@ -862,7 +933,9 @@ def test_an_instance_of_a_derived_class_does_not_keep_the_child():
 # --- arguments that are changed ---------------------------------------------------------------------------------------
 
 
-def test_a_callback_changes_what_the_child_lent_it(remote):
+def test_a_callback_changes_what_the_child_lent_it():
+    remote = saranwrap.wrap(callees)
+
     def change(items):
         items.append("mine")
         return len(items)
@@ -872,7 +945,8 @@ def test_a_callback_changes_what_the_child_lent_it(remote):
     assert mine == [1, "mine"]
 
 
-def test_both_sides_change_the_same_list_in_turn(child):
+def test_both_sides_change_the_same_list_in_turn():
+    child = saranwrap.Child()
     p = child.wrap(callees)
     extend = child.wrap(operator).iadd
     mine = [0]
@@ -887,7 +961,8 @@ def test_both_sides_change_the_same_list_in_turn(child):
     assert seen == mine
 
 
-def test_what_was_changed_before_the_exception_is_put_back(child):
+def test_what_was_changed_before_the_exception_is_put_back():
+    child = saranwrap.Child()
     p = child.wrap(callees)
     mine = {"a": 1}
 
@@ -904,7 +979,8 @@ def test_what_was_changed_before_the_exception_is_put_back(child):
         child.wrap_module("heapq").heapify(heap)
 
 
-def test_every_kind_of_container_is_put_back(child):
+def test_every_kind_of_container_is_put_back():
+    child = saranwrap.Child()
     p = child.wrap(operator)
     items, table, group, data = [1, 2, 3], {"a": 1}, {1, 2}, bytearray(b"abc")
     p.delitem(items, 0)
@@ -917,7 +993,8 @@ def test_every_kind_of_container_is_put_back(child):
     assert data == bytearray(b"zzbc")
 
 
-def test_aliases_and_cycles_are_kept(child):
+def test_aliases_and_cycles_are_kept():
+    child = saranwrap.Child()
     p = child.wrap(operator)
     inner = []
     outer = [inner, inner]
@@ -928,7 +1005,9 @@ def test_aliases_and_cycles_are_kept(child):
     assert outer[0] == [1]
 
 
-def test_a_dict_keeps_its_order_and_its_keys(child):
+def test_a_dict_keeps_its_order_and_its_keys():
+    child = saranwrap.Child()
+
     class Key:
         pass
 
@@ -939,7 +1018,8 @@ def test_a_dict_keeps_its_order_and_its_keys(child):
     assert child.wrap(operator).getitem(mine, key) == 2
 
 
-def test_shuffling_and_sorting_keep_the_items(child):
+def test_shuffling_and_sorting_keep_the_items():
+    child = saranwrap.Child()
     mine = [object() for _ in range(20)]
     before = list(mine)
     child.wrap_module("random").shuffle(mine)
@@ -949,13 +1029,15 @@ def test_shuffling_and_sorting_keep_the_items(child):
     assert numbers == [3, 2, 1]
 
 
-def test_readinto_fills_a_bytearray(child):
+def test_readinto_fills_a_bytearray():
+    child = saranwrap.Child()
     mine = bytearray(5)
     assert child.wrap(io).BytesIO(b"abc").readinto(mine) == 3
     assert mine == bytearray(b"abc\0\0")
 
 
-def test_a_list_as_the_result_of_a_callback_is_lent(remote):
+def test_a_list_as_the_result_of_a_callback_is_lent():
+    remote = saranwrap.wrap(callees)
     mine = [1]
 
     def give():
@@ -964,7 +1046,8 @@ def test_a_list_as_the_result_of_a_callback_is_lent(remote):
     assert remote.call(give) is mine
 
 
-def test_a_list_that_is_changed_by_another_thread_meanwhile_is_not_lost(remote):
+def test_a_list_that_is_changed_by_another_thread_meanwhile_is_not_lost():
+    remote = saranwrap.wrap(callees)
     mine = [1]
 
     def callback(items):

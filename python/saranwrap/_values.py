@@ -277,7 +277,7 @@ def decode(kind: str, *parts: Any) -> Any:
 
 def _enum(cls: Any, name: str | None, member: Any) -> Any:
     """The local member, where the class is local; else the proxy of the remote one."""
-    if isinstance(cls, enum.EnumMeta) and not isinstance(member, cls):
+    if isinstance(cls, enum.EnumMeta) and not issubclass(type(member), cls):
         found = cls._member_map_.get(name) if name is not None else None
         if found is not None:
             return found
