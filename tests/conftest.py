@@ -36,7 +36,7 @@ def descriptors() -> set[str]:
     return {entry for entry in found if "eventfd" not in entry}
 
 
-def settled(condition, seconds: float = 10.0) -> bool:
+def settled(condition, seconds: float = 3.0) -> bool:
     """Whether the condition comes true. Ending is the kernel's business, so there is nothing else to wait on."""
     deadline = time.monotonic() + seconds
     while not condition():

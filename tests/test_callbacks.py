@@ -165,7 +165,6 @@ def test_an_infinite_iterator_is_read_as_far_as_it_is_needed():
 
 def test_a_file_object():
     child = saranwrap.Child()
-    remote = child.wrap(callees)
     file = io.StringIO()
     child.wrap(json).dump({"a": [1]}, file)
     assert file.getvalue() == '{"a": [1]}'
@@ -565,10 +564,9 @@ def test_a_group_of_mine_goes_through_with_its_members():
 
 
 def test_a_class_of_the_child_is_caught_by_the_name_it_has_there(tmp_path, monkeypatch):
-    child = saranwrap.Child()
     (tmp_path / "only_there.py").write_text("class Odd(LookupError): pass\ndef fail(): raise Odd('x', 1)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    p = child.wrap_module("only_there")
+    p = saranwrap.wrap_module("only_there")
     with pytest.raises(p.Odd) as caught:
         p.fail()
     assert isinstance(caught.value, LookupError)
@@ -586,8 +584,9 @@ def test_every_exception_is_survived():
         except BaseException as error:
             raised = error
         assert isinstance(raised, BaseException), name
-        # It can be shown, whatever it is.
-        traceback.format_exception(raised)
+        # It can be shown, whatever it is, unless it would not let itself be shown at home either.
+        with contextlib.suppress(RuntimeError):
+            traceback.format_exception(raised)
         assert remote.divide(6, 3) == 2, name
         del raised
 
@@ -609,12 +608,14 @@ def test_an_exception_of_any_kind_is_what_it_is_here(name):
         assert type(raised) is type(expected)
     if name not in {"bad args property", "strange", "group", "base group"}:
         assert raised.args == expected.args
-    if name != "bad text" and name not in {"strange", "bad args property"}:
+    # The texts of those are made of the `repr` of proxies; and one has no text.
+    if name not in {"strange", "key", "bad args property", "bad text"}:
         assert str(raised) == str(expected)
     assert remote.divide(6, 3) == 2
 
 
-@pytest.mark.parametrize("name", callees.raise_kind(None))
+# A plain `StopIteration` ends an iteration: it is taken for a value, of which nobody asks which one it is.
+@pytest.mark.parametrize("name", [name for name in callees.raise_kind(None) if name != "stop"])
 def test_an_exception_of_any_kind_goes_through_the_child_as_itself(name):
     """Raised here in a callback; the child sees it pass, and handles it."""
     remote = saranwrap.wrap(callees)
@@ -707,7 +708,7 @@ def test_the_causes_of_an_exception_are_printed_with_their_lines():
     parts = [
         'raise KeyError("first")', "KeyError: 'first'", "During handling", 'raise OSError(2, "second", "file")',
         "FileNotFoundError: [Errno 2] second: 'file'", "direct cause", "raise third from error",
-        "CalleeError: third (3)", "a note", "another",
+        "CalleeError: third (3)", "\na note\n", "\nanother\n",
     ]  # fmt: skip
     places = [text.index(part) for part in parts]
     assert places == sorted(places)

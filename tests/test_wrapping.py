@@ -230,7 +230,6 @@ def test_a_dataclass():
     assert p == Pair(1, [2])
     assert p.swapped() == Pair([2], 1)
     assert dataclasses.is_dataclass(p)
-    assert [field.name for field in dataclasses.fields(p)] == ["left", "right"]
     assert repr(p) == "saran:" + repr(Pair(1, [2]))
 
 
@@ -624,8 +623,7 @@ def test_val_and_ref_are_what_they_hold_when_used_at_home():
 
 def test_without_trust_only_plain_data_comes_by_value():
     p = saranwrap.wrap(collections)
-    assert saranwrap.local(p.deque) is not None
-    for thing in p.Counter("aab"), p.deque([1]):
+    for thing in p.Counter("aab"), p.deque([1]), p.deque:
         with pytest.raises(saranwrap.NotTransparent, match="trust"):
             saranwrap.local(thing)
         assert copy.copy(thing) == thing

@@ -60,7 +60,10 @@ class Child:
         cwd: str | os.PathLike[str] | None = None,
     ) -> None:
         # Absolute, since a relative one means another place in a child that starts elsewhere.
-        setup = ([os.path.abspath(p) for p in sys.path if isinstance(p, str)], [a for a in sys.argv if isinstance(a, str)] or [""])
+        setup = (
+            [os.path.abspath(p) for p in sys.path if isinstance(p, str)],
+            [a for a in sys.argv if isinstance(a, str)] or [""],
+        )
         _check_start(env, cwd)
         self._session = Session.spawn(
             sys.executable,

@@ -28,56 +28,78 @@ _DERIVED_MEMBERS = frozenset({"args", "characters_written", "message", "exceptio
 
 def home(session: Session, exc: BaseException) -> ProxyBase | None:
     """The proxy of the remote exception that `exc` stands for, if it came over this session."""
-    handle = exc.__dict__.get(HOME)
+    handle = _space(exc).get(HOME)
     return handle if handle is not None and identity(handle)[0] is session else None
 
 
 def parts(session: Session, exc: BaseException) -> Any:
-    """What an exception is made of; or the handle of the remote one, if it is going home."""
+    """What an exception is made of; or the handle of the remote one, if it is going home, and what happened to it here.
+
+    All is read past the exception's own class, whose properties may raise whatever they like.
+    """
+    space = _space(exc)
+    notes = space.get("__notes__")
+    notes = tuple(notes) if isinstance(notes, list) else None
+    chain = _own(exc, "__cause__"), _own(exc, "__context__"), _own(exc, "__suppress_context__")
     handle = home(session, exc)
     if handle is not None:
-        notes = getattr(exc, "__notes__", None)
-        return (
-            handle,
-            exc.__cause__,
-            exc.__context__,
-            exc.__suppress_context__,
-            tuple(notes) if isinstance(notes, list) else None,
-            exc.__traceback__,
-        )
-    cls = type(exc)
-    args = exc.args
+        return (handle, *chain, notes, _of_here(_own(exc, "__traceback__")))
+    return (type(exc), _args(exc), tuple(_state(exc, space).items()), *chain, notes, _own(exc, "__traceback__"))
+
+
+def _own(exc: BaseException, name: str) -> Any:
+    return BaseException.__dict__[name].__get__(exc)
+
+
+def _put(exc: BaseException, name: str, value: Any) -> None:
+    BaseException.__dict__[name].__set__(exc, value)
+
+
+def _of_here(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """Without the frames that were made after the other side's: it has those."""
+    kept = []
+    while traceback is not None:
+        if MADE not in traceback.tb_frame.f_globals:
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    last = None
+    for part in reversed(kept):
+        last = types.TracebackType(last, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return last
+
+
+def _space(exc: BaseException) -> dict[str, Any]:
+    space: dict[str, Any] = BaseException.__dict__["__dict__"].__get__(exc)
+    return space
+
+
+def _args(exc: BaseException) -> tuple[Any, ...]:
     if isinstance(exc, BaseExceptionGroup):
-        args = exc.message, exc.exceptions
-    elif not isinstance(args, tuple):
-        args = ()
-    notes = getattr(exc, "__notes__", None)
-    return (
-        cls,
-        tuple(args),
-        tuple(_state(exc).items()),
-        exc.__cause__,
-        exc.__context__,
-        exc.__suppress_context__,
-        tuple(notes) if isinstance(notes, list) else None,
-        exc.__traceback__,
-    )
+        return BaseExceptionGroup.message.__get__(exc), BaseExceptionGroup.exceptions.__get__(exc)
+    return tuple(_own(exc, "args"))
 
 
-def _state(exc: BaseException) -> dict[str, Any]:
+def _state(exc: BaseException, space: dict[str, Any]) -> dict[str, Any]:
     state = {}
-    for cls in type(exc).__mro__:
+    for cls in type.__dict__["__mro__"].__get__(type(exc)):
         if cls is BaseException:
             break
-        for name, member in vars(cls).items():
+        for name, member in type.__dict__["__dict__"].__get__(cls).items():
             if isinstance(member, _MEMBERS) and not name.startswith("_") and name not in _DERIVED_MEMBERS:
-                value = getattr(exc, name, None)
+                value = _member(member, exc)
                 if value is not None:
                     state[name] = value
-    for name, value in exc.__dict__.items():
+    for name, value in space.items():
         if isinstance(name, str) and name not in {HOME, "__notes__"}:
             state[name] = value
     return state
+
+
+def _member(member: Any, exc: BaseException) -> Any:
+    try:
+        return member.__get__(exc)
+    except AttributeError:
+        return None  # a slot that nothing was put into
 
 
 def build(handle: ProxyBase | None, known: BaseException | None, first: Any, *rest: Any) -> BaseException:
@@ -90,24 +112,22 @@ def build(handle: ProxyBase | None, known: BaseException | None, first: Any, *re
     return _build(handle, first, *rest)
 
 
-def _at_home(
-    exc: BaseException, cause: Any, context: Any, suppress: bool, notes: Any, traceback: Any
-) -> BaseException:
+def _at_home(exc: BaseException, cause: Any, context: Any, suppress: bool, notes: Any, traceback: Any) -> BaseException:
     """What happened to an exception on its way through the other side."""
-    if cause is not exc.__cause__:
-        exc.__cause__ = cause
-    if context is not exc.__context__:
-        exc.__context__ = context
-    exc.__suppress_context__ = suppress
+    if cause is not _own(exc, "__cause__"):
+        _put(exc, "__cause__", cause)
+    if context is not _own(exc, "__context__"):
+        _put(exc, "__context__", context)
+    _put(exc, "__suppress_context__", suppress)
     if notes:
-        exc.__dict__["__notes__"] = list(notes)
+        _space(exc)["__notes__"] = list(notes)
     # Below the other side's frames stand those that it had here.
     last = traceback
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     if last is not None:
-        last.tb_next = exc.__traceback__
-        exc.__traceback__ = traceback
+        last.tb_next = _own(exc, "__traceback__")
+        _put(exc, "__traceback__", traceback)
     return exc
 
 
@@ -126,7 +146,7 @@ def _build(
     if not (isinstance(cls, type) and issubclass(cls, BaseException)):
         raise TypeError("the other side raised something that is no exception")
     exc = _new(cls, args)
-    space = exc.__dict__
+    space = _space(exc)
     for name, value in state:
         if isinstance(name, str) and not name.startswith("__"):
             _set(exc, space, name, value)
@@ -136,12 +156,13 @@ def _build(
 
 
 def _update(exc: BaseException, cause: Any, context: Any, suppress: bool, notes: Any, traceback: Any) -> BaseException:
-    exc.__cause__ = cause
-    exc.__context__ = context
-    exc.__suppress_context__ = suppress
+    _put(exc, "__cause__", cause)
+    _put(exc, "__context__", context)
+    _put(exc, "__suppress_context__", suppress)
     if notes:
-        exc.__dict__["__notes__"] = list(notes)
-    return exc.with_traceback(traceback)
+        _space(exc)["__notes__"] = list(notes)
+    _put(exc, "__traceback__", traceback)
+    return exc
 
 
 def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
@@ -155,9 +176,9 @@ def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     try:
         base.__init__(exc, *args)
     except Exception:  # noqa: BLE001  the built-in wants other arguments than its subclass kept; `args` is what counts
-        exc.args = args
-    if exc.args != args:
-        exc.args = args
+        _put(exc, "args", args)
+    if _own(exc, "args") is not args:
+        _put(exc, "args", args)
     return exc
 
 
@@ -204,11 +225,7 @@ def frames(traceback: types.TracebackType | None) -> tuple[Position, ...]:
     found = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if (
-            os.path.dirname(code.co_filename) != _HERE
-            and code.co_filename != BOTTOM
-            and MADE not in traceback.tb_frame.f_globals
-        ):
+        if os.path.dirname(code.co_filename) != _HERE and code.co_filename != BOTTOM:
             positions = next(itertools.islice(code.co_positions(), traceback.tb_lasti // 2, None), (None,) * 4)
             line = traceback.tb_lineno or code.co_firstlineno
             end, column, end_column = (part if part is not None else -1 for part in positions[1:])

@@ -60,6 +60,8 @@ def _warn(message: Any, category: Any, filename: str, line: int, module: str | N
             frame = frame.f_back
         if frame is not None:
             filename, line, module = frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
+    # As the interpreter does where no frame tells; None would mean that it is shutting down.
+    module = module or filename.removesuffix(".py") or "<unknown>"
     warnings.warn_explicit(message, category, filename, line, module, registry=_shown.setdefault(filename, {}))
 
 

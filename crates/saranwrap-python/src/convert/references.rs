@@ -231,7 +231,8 @@ impl<'py> Encoder<'_, 'py> {
         self.out.tag(tag::EXCEPTION);
         self.out.array(parts.len() + 1);
         // One that goes home has its id among the parts; the end of an iteration needs none.
-        let fleeting = origin == Origin::Raised && object.is_exact_instance_of::<PyStopIteration>();
+        let in_child = self.session.get().side() == Side::Child;
+        let fleeting = in_child && origin == Origin::Raised && object.is_exact_instance_of::<PyStopIteration>();
         if fleeting || parts.get_item(0)?.is_instance_of::<Proxy>() {
             self.out.u64(0);
         } else {
