@@ -140,7 +140,7 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
     inherited = {**namespace, "_saran_inherits_": twin} if twin is not None and _may_inherit(twin) else namespace
     for space in (inherited, namespace):
         try:
-            mirror = build(meta, name, tuple(parents) or (ObjectProxy,), dict(space))
+            mirror = build(_fitting(meta, parents), name, tuple(parents) or (ObjectProxy,), dict(space))
         except TypeError:
             continue
         break
@@ -156,7 +156,15 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
 
 
 def _make_valued(
-    meta: type, name: str, kind: str, session: Session, bases: Any, names: Any, nones: Any, namespace: Any, twin: Any
+    meta: type[RemoteType],
+    name: str,
+    kind: str,
+    session: Session,
+    bases: Any,
+    names: Any,
+    nones: Any,
+    namespace: Any,
+    twin: Any,
 ) -> tuple[type, type]:
     base = _valued.named_base(kind)
     mirrors = [session.mirror(number) for number in bases]
@@ -172,7 +180,7 @@ def _make_valued(
     namespace = {**members, **namespace, "_saran_answer_": None}
     for inherits in (twin, None):
         try:
-            mirror = build(meta, name, parents, {**namespace, "_saran_inherits_": inherits})
+            mirror = build(_fitting(meta, parents), name, parents, {**namespace, "_saran_inherits_": inherits})
         except TypeError:
             if inherits is None:
                 raise
@@ -265,13 +273,34 @@ def _metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
 
         return on_class
 
+    if meta == "type" and not wanted:
+        # The root of them all, as `type` is.
+        return RemoteType
     made: type[RemoteType] = type(meta, (RemoteType,), {name: method(name) for name in wanted})
     copyreg.pickle(made, _copies.reduce_class)
     return made
 
 
+copyreg.pickle(RemoteType, _copies.reduce_class)
+
+
+def _fitting(meta: type[RemoteType], parents: Iterable[type]) -> type[RemoteType]:
+    """A metaclass that a class with these parents can have: as at home, it is derived from theirs."""
+    missing = [type(parent) for parent in parents if not issubclass(meta, type(parent))]
+    if not missing:
+        return meta
+    made: type[RemoteType] = type(meta.__name__, tuple(dict.fromkeys((meta, *missing))), {})
+    copyreg.pickle(made, _copies.reduce_class)
+    return made
+
+
 def _make_exception(
-    meta: type, name: str, bases: tuple[Any, ...], names: tuple[str, ...], namespace: dict[str, Any], number: int
+    meta: type[RemoteType],
+    name: str,
+    bases: tuple[Any, ...],
+    names: tuple[str, ...],
+    namespace: dict[str, Any],
+    number: int,
 ) -> Any:
     """A real exception class. Its instances are local objects that know the remote exception they stand for."""
     parents = tuple(base for base in bases if isinstance(base, type) and issubclass(base, BaseException))
@@ -288,7 +317,7 @@ def _make_exception(
             "__traceback__",
         }:
             namespace[member] = RemoteAttribute(member, number)
-    return build(meta, name, parents or (Exception,), namespace)
+    return build(_fitting(meta, parents), name, parents or (Exception,), namespace)
 
 
 def _exception_init(number: int) -> Callable[..., None]:

@@ -161,6 +161,10 @@ class RemoteType(ABCMeta):
         return names
 
 
+# What classes with no metaclass of their own say that theirs is called, in texts such as "'type' object is not iterable".
+RemoteType.__name__ = "type"
+
+
 def own(cls: type, name: str) -> Any:
     """What a class answers about itself: as if the classes of this room were not there."""
     value = own_attribute(cls, name)
