@@ -29,7 +29,8 @@ _DERIVED_MEMBERS = frozenset({"args", "characters_written", "message", "exceptio
 def home(session: Session, exc: BaseException) -> ProxyBase | None:
     """The proxy of the remote exception that `exc` stands for, if it came over this session."""
     handle = _space(exc).get(HOME)
-    return handle if handle is not None and identity(handle)[0] is session else None
+    # A copy that was pickled has something else there.
+    return handle if issubclass(type(handle), ProxyBase) and identity(handle)[0] is session else None
 
 
 def parts(session: Session, exc: BaseException) -> Any:

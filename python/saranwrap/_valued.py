@@ -89,7 +89,7 @@ def handle_of(value: Any) -> ProxyBase | None:
         handle: ProxyBase | None = _own_dict(value, "__dict__").get(HOME)
     except AttributeError:
         return None
-    return handle
+    return handle if issubclass(type(handle), ProxyBase) else None
 
 
 def members(
