@@ -28,7 +28,7 @@ _DERIVED_MEMBERS = frozenset({"args", "characters_written", "message", "exceptio
 
 def home(session: Session, exc: BaseException) -> ProxyBase | None:
     """The proxy of the remote exception that `exc` stands for, if it came over this session."""
-    handle = _space(exc).get(HOME)
+    handle: Any = _space(exc).get(HOME)
     # A copy that was pickled has something else there.
     return handle if issubclass(type(handle), ProxyBase) and identity(handle)[0] is session else None
 

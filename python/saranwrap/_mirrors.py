@@ -317,7 +317,15 @@ def _make_exception(
             "__traceback__",
         }:
             namespace[member] = RemoteAttribute(member, number)
+    namespace["__reduce_ex__"] = _exception_reduce
     return build(_fitting(meta, parents), name, parents or (Exception,), namespace)
+
+
+def _exception_reduce(self: Any, protocol: Any) -> Any:
+    """Pickled by its parts, as proxies are, so that the copy has a remote part as well."""
+    if _valued.handle_of(self) is None:
+        return BaseException.__reduce_ex__(self, protocol)
+    return _copies.reduce(self, "__reduce_ex__")(protocol)
 
 
 def _exception_init(number: int) -> Callable[..., None]:
