@@ -24,7 +24,7 @@ mod _native {
     #[pymodule_export]
     use crate::buffer::{BufferProxy, offers_buffer};
     #[pymodule_export]
-    use crate::proxy::{Proxy, Ref, Val, call, identity, special};
+    use crate::proxy::{Proxy, Ref, Val, call, identity};
     #[pymodule_export]
     use crate::session::{Session, Waiter};
 

@@ -181,17 +181,6 @@ pub(crate) fn identity<'py>(proxy: &Bound<'py, Proxy>) -> (Bound<'py, Session>, 
     (inner.session.bind(proxy.py()).clone(), inner.id, inner.derived())
 }
 
-/// Apply the special method `name` of the object behind `proxy`.
-#[pyfunction]
-pub(crate) fn special<'py>(
-    proxy: &Bound<'py, Proxy>,
-    name: Bound<'py, PyString>,
-    args: Bound<'py, PyTuple>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let inner = proxy.get();
-    Session::ask(inner.session.bind(proxy.py()), Op::Special, inner.id, &[name.as_any(), args.as_any()])
-}
-
 /// Call the object behind `proxy`, by its id.
 #[pyfunction]
 #[pyo3(signature = (proxy, args, kwargs))]

@@ -37,9 +37,9 @@ pub enum Op {
     Import = 14,
     /// `[recipe]`: make an object from a pickle or a recipe and keep it here.
     Adopt = 15,
-    /// `[name, bases, namespace]`: make a class.
+    /// `[name, bases, overrides, kwargs]`: make a class whose overridden methods call back.
     Subclass = 16,
-    /// `[]`: the target by value.
+    /// `[trusted, deep]`: the target by value.
     Copy = 17,
     /// `[kind, candidate]`: whether the candidate is an instance, or a subclass, of the target.
     Is = 18,

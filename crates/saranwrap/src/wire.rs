@@ -26,9 +26,9 @@ pub mod tag {
     pub const SAME: u64 = 21252;
     /// `id`: an object of the receiver's table (a proxy going home).
     pub const THEIRS: u64 = 21253;
-    /// `[id, class, flags]`: an object of the sender's table, by reference.
+    /// `[id, class]`: an object of the sender's table, by reference, with the number of its class.
     pub const MINE: u64 = 21254;
-    /// `[class]`: a class of the sender's, by class number.
+    /// `number`: a class of the sender's.
     pub const CLASS: u64 = 21255;
     /// `[module, qualname]`: a class or function both sides have under this name.
     pub const NAMED: u64 = 21256;
@@ -48,11 +48,11 @@ pub mod tag {
     pub const SURROGATES: u64 = 21263;
     /// `[kind, state..]`: a standard value type (a date, a decimal, a path, an enum member), without pickle.
     pub const KNOWN: u64 = 21264;
-    /// `{..}`: an exception.
+    /// `[id, part..]`: an exception.
     pub const EXCEPTION: u64 = 21265;
-    /// `[[file, name, line]..]`: a traceback.
+    /// `[[file, function, line, end line, column, end column]..]`: a traceback.
     pub const TRACEBACK: u64 = 21266;
-    /// `bytes`: a pickle; from the parent to the child only, unless the user trusts the child.
+    /// `[loan, bytes]`: a pickle; from the parent to the child only, unless the user trusts the child.
     pub const PICKLE: u64 = 21267;
     /// `place`: in an answer, the immutable argument of the call that stood at this place; it keeps its identity.
     pub const ARGUMENT: u64 = 21268;
