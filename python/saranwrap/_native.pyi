@@ -16,7 +16,6 @@ __all__ = [
     "call",
     "identity",
     "offers_buffer",
-    "special",
 ]
 
 __version__: Final[str]
