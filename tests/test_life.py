@@ -159,7 +159,7 @@ def test_no_orphan_when_the_parent_is_killed(busy, tmp_path):
         pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        assert settled(lambda: not exists(pid), 2.0)
+        assert settled(lambda: not exists(pid), 1.0)
 
 
 def test_exit_is_silent_with_proxies_in_globals_and_cycles():
