@@ -191,7 +191,10 @@ def buffer_copy(self: Any) -> memoryview:
     session, target, _ = identity(self)
     data, layout, shape = session.request(SPECIAL, target, ("__buffer__", ()))
     view = memoryview(data)
-    return view if layout == "B" and len(shape) == 1 else view.cast(layout, shape)
+    try:
+        return view.cast(layout) if len(shape) == 1 else view.cast(layout, shape)
+    except (TypeError, ValueError):
+        return view  # a layout that memoryview has no word for: the bytes are what can be told
 
 
 class _ProxyCheck(type):
