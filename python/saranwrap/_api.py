@@ -61,8 +61,8 @@ class Child:
     ) -> None:
         # Absolute, since a relative one means another place in a child that starts elsewhere.
         setup = (
-            [os.path.abspath(p) for p in sys.path if isinstance(p, str)],
-            [a for a in sys.argv if isinstance(a, str)] or [""],
+            [os.path.abspath(p) for p in sys.path if isinstance(p, str)],  # type: ignore[redundant-expr]  # anything can be put there
+            [a for a in sys.argv if isinstance(a, str)] or [""],  # type: ignore[redundant-expr]  # anything can be put there
         )
         _check_start(env, cwd)
         self._session = Session.spawn(

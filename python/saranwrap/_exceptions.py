@@ -91,7 +91,7 @@ def _state(exc: BaseException, space: dict[str, Any]) -> dict[str, Any]:
                 if value is not None:
                     state[name] = value
     for name, value in space.items():
-        if isinstance(name, str) and name not in {HOME, "__notes__"}:
+        if isinstance(name, str) and name not in {HOME, "__notes__"}:  # type: ignore[redundant-expr]  # a key can be anything
             state[name] = value
     return state
 
@@ -149,7 +149,7 @@ def _build(
     exc = _new(cls, args)
     space = _space(exc)
     for name, value in state:
-        if isinstance(name, str) and not name.startswith("__"):
+        if isinstance(name, str) and not name.startswith("__"):  # type: ignore[redundant-expr]  # a key can be anything
             _set(exc, space, name, value)
     if handle is not None:
         space[HOME] = handle
