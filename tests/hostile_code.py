@@ -76,3 +76,18 @@ def through_the_code_of_a_generator(generator, function, instance, code):
 
 def through_the_module_of_a_builtin(function, code):
     function.__self__.exec(code)
+
+
+def by_the_way_to_copy_an_object(instance, code):
+    make = _ask(instance, "getattr", "__reduce_ex__")(4)[0]
+
+    def run():
+        exec("CODE")
+
+    ours = run.__code__
+    constants = tuple(code if constant == "CODE" else constant for constant in ours.co_consts)
+    made = make(
+        types.CodeType, 0, 0, 0, 0, ours.co_stacksize, ours.co_flags, ours.co_code, constants, ours.co_names, (), "file",
+        "name", "name", 1, ours.co_linetable, ours.co_exceptiontable, (), (),
+    )  # fmt: skip
+    make(types.FunctionType, made, vars(instance))()
