@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import types
 
-from saranwrap._native import OPS, identity
+from saranwrap import _valued, _values
+from saranwrap._native import OPS, ProxyBase, identity
 
 
 def _ask(proxy, op, *args):
     """A question that no honest proxy asks."""
-    session, target, _ = identity(proxy)
+    session, target, _ = identity(proxy if isinstance(proxy, ProxyBase) else _valued.handle_of(proxy))
     return session.request(OPS[op], target, args)
 
 
@@ -91,3 +92,74 @@ def by_the_way_to_copy_an_object(instance, code):
         "name", "name", 1, ours.co_linetable, ours.co_exceptiontable, (), (),
     )  # fmt: skip
     make(types.FunctionType, made, vars(instance))()
+
+
+def _ask_class(proxy, op, *args):
+    """Of the class that the parent has for what stands behind `proxy`."""
+    session, _, _ = identity(proxy)
+    return session.request(OPS[op], type(proxy)._saran_number_, args)
+
+
+def through_the_members_of_its_type(function, code):
+    members = _ask_class(function, "getattr", "__dict__")
+    members["__globals__"].__get__(function)["__builtins__"]["exec"](code)
+
+
+def through_a_member_of_its_type(generator, code):
+    frame = _ask_class(generator, "getattr", "gi_frame").__get__(generator)
+    _ask_class(frame, "getattr", "f_builtins").__get__(frame)["exec"](code)
+
+
+def through_the_members_of_the_type_of_all(nothing, function, code):
+    members = _ask_class(nothing, "getattr", "__dict__")
+    members["__getattribute__"](function, "__globals__")["__builtins__"]["exec"](code)
+
+
+def _name_everything():
+    """Name every method and function to the parent, given or not, as a child with code of its own might."""
+    _values._function_name = lambda _session, function: (
+        "builtins",
+        f"object.{function.__name__}" if function.__name__.startswith("__get") else function.__name__,
+    )
+
+
+def _derive(instance, base, *overrides):
+    session, _, _ = identity(instance)
+    return session.mirror(session.request(OPS["subclass"], 0, ("Derived", (base,), overrides, ())))
+
+
+def through_a_class_that_it_derives(instance, code):
+    _name_everything()
+    derived = _derive(instance, object, ("get", "staticmethod", object.__getattribute__))
+    derived.get(instance.method.__func__, "__globals__")["__builtins__"]["exec"](code)
+
+
+def through_a_mapping_of_functions(instance, code):
+    _name_everything()
+    make = _ask(instance, "getattr", "__reduce_ex__")(4)[0]
+    names = make(map, object.__getattribute__, [instance.method.__func__], ["__globals__"])
+    next(names)["__builtins__"]["exec"](code)
+
+
+def read_through_a_text(instance):
+    """What is written into the globals of the parent's code, by a text that the parent formats."""
+    text = _derive(instance, str)("{0.__func__.__globals__[SECRET]}")
+    return [_tried(lambda ask=ask: ask(text)) for ask in (
+        lambda text: text.format(instance.method),
+        lambda text: _ask(text, "special", "format", (instance.method,)),
+        lambda text: _ask(text, "super", type(text), "format", (instance.method,), ()),
+        lambda text: type(text).format(text, instance.method),
+        lambda text: text.format_map({"0": instance.method}),
+    )]  # fmt: skip
+
+
+def ask_by_a_derived_name(instance):
+    """A name that might be equal to any other."""
+    return _tried(lambda: _ask(instance, "getattr", _derive(instance, str)("method")))
+
+
+def _tried(ask):
+    try:
+        return ask()
+    except Exception as error:
+        return repr(error)

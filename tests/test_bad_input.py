@@ -772,6 +772,11 @@ ESCAPES = {
     "through_the_code_of_a_generator": [(n for n in [1]), function, Plain()],
     "through_the_module_of_a_builtin": [len],
     "by_the_way_to_copy_an_object": [Plain()],
+    "through_the_members_of_its_type": [function],
+    "through_a_member_of_its_type": [(n for n in [1])],
+    "through_the_members_of_the_type_of_all": [object(), function],
+    "through_a_class_that_it_derives": [Plain()],
+    "through_a_mapping_of_functions": [Plain()],
 }
 
 
@@ -785,7 +790,6 @@ def test_code_in_the_child_cannot_run_anything_in_the_parent(name, tmp_path):
     assert not run.exists() or run.read_text() != str(os.getpid())
 
 
-@pytest.mark.xfail(strict=True, reason="what was named is remembered for the whole process, not for its child")
 def test_what_a_trusted_child_was_let_do_is_not_open_to_another(tmp_path):
     run = tmp_path / "run"
     code = f"import os, pathlib; pathlib.Path({str(run)!r}).write_text(str(os.getpid()))"
@@ -797,6 +801,18 @@ def test_what_a_trusted_child_was_let_do_is_not_open_to_another(tmp_path):
         with contextlib.suppress(Exception):
             child.wrap(hostile_code).by_the_way_to_copy_an_object(saranwrap.ref(Plain()), code)
     assert not run.exists()
+
+
+SECRET = "in the globals of the parent"
+
+
+def test_a_text_of_the_child_does_not_read_the_parent():
+    answers = saranwrap.wrap(hostile_code).read_through_a_text(saranwrap.ref(Plain()))
+    assert not [answer for answer in answers if SECRET in answer]
+
+
+def test_a_name_that_is_more_than_a_text_is_refused():
+    assert "no plain name" in saranwrap.wrap(hostile_code).ask_by_a_derived_name(saranwrap.ref(Plain()))
 
 
 # --- the user errs ----------------------------------------------------------------------------------------------------

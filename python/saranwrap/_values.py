@@ -57,9 +57,6 @@ _ROOTS = {"builtins": builtins, "types": types}
 
 _HIDDEN_BY_NAME = {cls.__qualname__: cls for cls in HIDDEN_TYPES}
 
-# What came by name from the other side goes back by name. The object is kept so that its address stays its own.
-_resolved: dict[int, object] = {}
-
 
 def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
     """The (module, qualified name) under which the other side has `obj` too, or None."""
@@ -69,17 +66,21 @@ def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
             return module, qualname
         if obj in HIDDEN_TYPES:
             return "types", HIDDEN_TYPES[obj]
-        if id(obj) in _resolved or (session.is_parent and _has(session, module)):
-            if find(module, qualname) is not obj:
-                return None
-            _resolved.setdefault(id(obj), obj)
-            return module, qualname
-        return None
-    return _function_name(session, obj)
+    name = _class_name(session, obj) if isinstance(obj, type) else _function_name(session, obj)
+    if name is not None:
+        # What went by name may come back by name. The object is kept so that its address stays its own.
+        session.named[id(obj)] = obj
+    return name
+
+
+def _class_name(session: Session, cls: type) -> tuple[str, str] | None:
+    module, qualname = cls.__module__, cls.__qualname__
+    shared = id(cls) in session.named or (session.is_parent and _has(session, module))
+    return (module, qualname) if shared and find(module, qualname) is cls else None
 
 
 def _function_name(session: Session, obj: Any) -> tuple[str, str] | None:
-    if not session.is_parent and id(obj) not in _resolved:
+    if not session.is_parent and id(obj) not in session.named:
         return None
     if isinstance(obj, METHOD_TYPES):
         owner = obj.__objclass__
@@ -122,7 +123,7 @@ def _is_module(obj: object) -> bool:
 def resolve(session: Session, module: str, qualname: str) -> Any:
     """The class or builtin function that the other side named."""
     obj = find(module, qualname)
-    if session.is_parent and not session.trust and id(obj) not in _resolved and not _is_harmless(module, obj):
+    if session.is_parent and not session.trust and id(obj) not in session.named and not _is_harmless(module, obj):
         raise LookupError(f"the child named {module}.{qualname}, which this process did not give to it")
     if obj is None and not session.is_parent:
         obj = importlib.import_module(module)
@@ -130,7 +131,7 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
             obj = getattr(obj, part)
     if not isinstance(obj, (type, types.BuiltinFunctionType, *METHOD_TYPES)):
         raise LookupError(f"the other side named {module}.{qualname}: no class or builtin function here")  # noqa: TRY004  not found
-    _resolved.setdefault(id(obj), obj)
+    session.named[id(obj)] = obj
     return obj
 
 
@@ -168,10 +169,8 @@ _MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.CellType}
 
 
 def _is_harmless(module: str, obj: object) -> bool:
-    """A type of the language or a function without effect: all that a child may name that was not named to it."""
-    if isinstance(obj, type):
-        return module in {"builtins", "types"} and obj not in _MAKERS_OF_CODE
-    return module in PURE_MODULES or (module == "builtins" and getattr(obj, "__name__", None) not in IMPURE_BUILTINS)
+    """A type of the language: all that a child may name that was not named to it. Of a function, it could have it run here."""
+    return module in _ROOTS and isinstance(obj, type) and obj not in _MAKERS_OF_CODE
 
 
 def route(session: Session, obj: Any) -> int:

@@ -63,11 +63,15 @@ const OF_CODE: &[&str] = &[
     "__eq__",
     "__format__",
     "__func__",
+    "__ge__",
     "__get__",
+    "__gt__",
     "__hash__",
     "__isabstractmethod__",
     "__iter__",
     "__kwdefaults__",
+    "__le__",
+    "__lt__",
     "__module__",
     "__name__",
     "__ne__",
@@ -90,6 +94,12 @@ const OF_CODE: &[&str] = &[
     "throw",
 ];
 
+/// What opens a type of the language: all that it has at once, and two ways to call it.
+const OPENING: &[&str] = &["__call__", "__dict__", "__new__"];
+
+/// Methods of a text that read the attributes of what they are given.
+const READING: &[&str] = &["format", "format_map"];
+
 /// Refuse what no parent is ever asked by a child of ours: bytes that break the protocol.
 pub(crate) fn check_op(op: Op, target: u64) -> Result<()> {
     let foreign = matches!(op, Op::Import | Op::Adopt | Op::Reduce | Op::Copy | Op::Status);
@@ -102,30 +112,44 @@ pub(crate) fn check_op(op: Op, target: u64) -> Result<()> {
 /// Refuse what would lead out of the object that the child was given.
 pub(crate) fn check_reach<'py>(op: Op, object: &Bound<'py, PyAny>, args: &[Bound<'py, PyAny>]) -> Result<()> {
     match (op, args) {
-        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr, [name, ..]) | (Op::Super, [_, name, ..]) => {
-            check_name(object, name)
-        }
-        // Special methods of code are those that call and iterate it.
-        (Op::Special, [name, ..]) if leads_out(&text(name)) => {
-            refuse(object, &format!("ask for `{}` of an object in", text(name)))
-        }
+        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special, [name, ..])
+        | (Op::Super, [_, name, ..]) => check_name(object, name),
         // A built-in type crosses by name; whoever asks for it by number wants it for what it can make here.
-        (Op::Call, _) if object.is_instance_of::<PyType>() && is_built_in(object)? => {
-            refuse(object, &format!("call `{}` in", object.str()?))
-        }
+        (Op::Call, _) if is_built_in_type(object)? => refuse(object, &format!("call `{}` in", object.str()?)),
         _ => Ok(()),
     }
 }
 
 fn check_name(object: &Bound<'_, PyAny>, name: &Bound<'_, PyAny>) -> Result<()> {
-    let name = text(name);
-    let allowed = if is_code(object)? {
+    // A subclass of `str` may be equal to other names than the one that it shows here.
+    let Ok(name) = name.cast_exact::<PyString>() else {
+        return refuse(object, "reach for what is no plain name of an object in");
+    };
+    let name = name.to_string_lossy();
+    let name = name.as_ref();
+    let allowed = if LEADING_OUT.contains(&name) {
+        false
+    } else if is_code(&object.get_type())? {
         // What a function's user put on it is the user's; all that the language has there begins otherwise.
-        OF_CODE.contains(&name.as_str()) || (is_own(object, &name)? && !leads_out(&name))
+        OF_CODE.contains(&name) || is_own(object, name)?
+    } else if is_built_in_type(object)? {
+        // A member of a type of code is one of every piece of code.
+        !OPENING.contains(&name) && (OF_CODE.contains(&name) || !is_code(object.cast()?)?) && !reads(object, name)?
     } else {
-        !leads_out(&name)
+        !reads(object, name)?
     };
     if allowed { Ok(()) } else { refuse(object, &format!("reach for `{name}` of an object in")) }
+}
+
+/// A text, or a class of them, that would be told to read the attributes of something else.
+fn reads(object: &Bound<'_, PyAny>, name: &str) -> Result<bool> {
+    if !READING.contains(&name) {
+        return Ok(false);
+    }
+    Ok(match object.cast::<PyType>() {
+        Ok(class) => class.is_subclass_of::<PyString>()?,
+        Err(_) => object.is_instance_of::<PyString>(),
+    })
 }
 
 /// The `__self__` of a Python method is the object that it belongs to; that of a C function may be its module.
@@ -137,21 +161,13 @@ fn is_own(object: &Bound<'_, PyAny>, name: &str) -> Result<bool> {
     Ok(!kind.hasattr(name)?)
 }
 
-fn leads_out(name: &str) -> bool {
-    LEADING_OUT.contains(&name)
+fn is_code(kind: &Bound<'_, PyType>) -> Result<bool> {
+    Ok(CODE.contains(&kind.name()?.to_str()?) && is_built_in_type(kind)?)
 }
 
-fn is_code(object: &Bound<'_, PyAny>) -> Result<bool> {
-    let kind = object.get_type();
-    Ok(CODE.contains(&kind.name()?.to_str()?) && is_built_in(kind.as_any())?)
-}
-
-fn is_built_in(class: &Bound<'_, PyAny>) -> Result<bool> {
-    Ok(class.getattr("__module__")?.extract::<String>().is_ok_and(|module| module == "builtins"))
-}
-
-fn text(name: &Bound<'_, PyAny>) -> String {
-    name.cast::<PyString>().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+fn is_built_in_type(object: &Bound<'_, PyAny>) -> Result<bool> {
+    let named = || object.getattr("__module__")?.extract::<String>();
+    Ok(object.is_instance_of::<PyType>() && named().is_ok_and(|module| module == "builtins"))
 }
 
 fn refuse(object: &Bound<'_, PyAny>, act: &str) -> Result<()> {

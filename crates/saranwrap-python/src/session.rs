@@ -49,6 +49,8 @@ pub(crate) struct Session {
     heard: Mutex<HashSet<String>>,
     /// How many modules the other side has been told of.
     told: AtomicUsize,
+    /// Classes and functions that crossed by name, by address: they may come back by it.
+    named: Py<PyDict>,
     by_value: Py<PyTuple>,
     trust: bool,
     pub(crate) forked: AtomicBool,
@@ -205,6 +207,11 @@ impl Session {
     }
 
     #[getter]
+    fn named<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.named.bind(py).clone()
+    }
+
+    #[getter]
     fn by_value<'py>(&self, py: Python<'py>) -> Bound<'py, PyTuple> {
         self.by_value.bind(py).clone()
     }
@@ -280,6 +287,7 @@ impl Session {
                 visit.call(object)?;
             }
         }
+        visit.call(&self.named)?;
         visit.call(&self.by_value)
     }
 
@@ -319,6 +327,7 @@ impl Session {
             queued: Mutex::default(),
             heard: Mutex::default(),
             told: AtomicUsize::new(0),
+            named: PyDict::new(py).unbind(),
             by_value,
             trust,
             forked: AtomicBool::new(false),
