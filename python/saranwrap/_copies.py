@@ -35,7 +35,7 @@ def copied(proxy: Any, *, deep: bool) -> Any:
             return session.request(COPY, target, (session.trust, True))
         except NotTransparent:
             pass  # plain outside, but not all the way down: the copy is made in the child
-    module = _child_copy(session)
+    module = _imported(session, "copy")
     return module.deepcopy(proxy) if deep else module.copy(proxy)
 
 
@@ -43,8 +43,8 @@ def _plain(proxy: Any) -> bool:
     return type(proxy).__module__ == "builtins" and type(proxy).__name__ in {"list", "dict", "set", "bytearray"}
 
 
-def _child_copy(session: Session) -> Any:
-    return session.request(OPS["import"], 0, ("copy",))
+def _imported(session: Session, name: str) -> Any:
+    return session.request(IMPORT, 0, (name,))
 
 
 def _reduce(proxy: Any, protocol: Any = 2) -> Any:
@@ -109,7 +109,7 @@ def _by_token(token: int) -> Session:
 
 def named_there(token: int, module: str, qualname: str) -> Any:
     """What the child has under this name."""
-    found = _by_token(token).request(OPS["import"], 0, (module,))
+    found = _imported(_by_token(token), module)
     for part in qualname.split("."):
         found = getattr(found, part)
     return found

@@ -11,6 +11,7 @@ import sys
 import traceback
 import types
 import warnings
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from saranwrap import _exceptions
@@ -55,9 +56,8 @@ def _warn(message: Any, category: Any, filename: str, line: int, module: str | N
         category, message = UserWarning, str(message)
     if filename == _exceptions.BOTTOM:
         # The warning is about whoever called the child's code: that is the frame here that waits for it.
-        frame: types.FrameType | None = sys._getframe()
-        while frame is not None and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(__file__):
-            frame = frame.f_back
+        here = os.path.dirname(__file__)
+        frame = _frame_where(lambda filename: os.path.dirname(filename) != here)
         if frame is not None:
             filename, line, module = frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
     # As the interpreter does where no frame tells; None would mean that it is shutting down.
@@ -67,10 +67,16 @@ def _warn(message: Any, category: Any, filename: str, line: int, module: str | N
 
 def _module_of(filename: str) -> str | None:
     """The name of the module that warned: filters may name it. It stands in the frame with that file."""
-    frame: types.FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_filename != filename:
-        frame = frame.f_back
+    frame = _frame_where(filename.__eq__)
     return frame.f_globals.get("__name__") if frame is not None else None
+
+
+def _frame_where(is_wanted: Callable[[str], bool]) -> types.FrameType | None:
+    """The innermost frame whose file is wanted."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and not is_wanted(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
 
 
 class Stream:

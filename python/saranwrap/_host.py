@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from saranwrap import _values
+from saranwrap import _valued, _values
 
 # Operators by the name of their reflected form, for C sequences: they concatenate without having one.
 _REFLECTED = {"__radd__": operator.add}
@@ -19,8 +19,8 @@ _EXACT = {
     "__repr__": str, "__str__": str, "__format__": str, "__bytes__": bytes, "__float__": float,
     "__int__": int, "__index__": int, "__len__": int, "__hash__": int, "__length_hint__": int,
 }  # fmt: skip
+# Strings hash differently in each process, so what hashes as one of these is hashed by whoever asks.
 _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash__)
-
 
 # Operations that have one operand, or whose other operand has no say: the interpreter's own way to do them knows best.
 _OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -47,28 +47,20 @@ def special(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
             return _REFLECTED[name](args[0], obj)
         raise AttributeError(f"{type(obj).__name__!r} object has no attribute {name!r}")
     if name == "__hash__" and method in _VALUE_HASHES:
-        return _value(method, obj)
+        return _valued.plain(obj)
     return _exact(name, method(obj, *args))
 
 
 def _exact(name: str, result: Any) -> Any:
     exact = _EXACT.get(name)
     if exact is not None and type(result) is not exact and isinstance(result, exact):
-        return _plain(exact, result)
+        return _valued.plain(result)
     return result
 
 
 def _buffer(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
     view = memoryview(obj)
     return view.tobytes(), view.format, tuple(view.shape or ())
-
-
-def _plain(exact: type, value: Any) -> Any:
-    if exact is str:
-        return str.__str__(value) if type(str.__str__(value)) is str else "".join([value])
-    if exact is bytes:
-        return bytes.join(b"", [value])
-    return int.__index__(value) + 0 if exact is int else float.__float__(value) + 0.0
 
 
 def super_call(obj: Any, cls: Any, name: str, rest: tuple[Any, ...]) -> Any:
@@ -120,15 +112,6 @@ def _module_of(obj: Any, name: str) -> str:
         if module_name != "__main__" and getattr(module, name, None) is obj:
             return module_name
     return "__main__"
-
-
-def _value(method: Any, obj: Any) -> Any:
-    """The plain value that `obj` hashes as. Strings hash differently in each process, so the asker hashes it itself."""
-    if method is str.__hash__:
-        return "".join([obj])
-    if method is bytes.__hash__:
-        return b"".join([obj])
-    return tuple(obj) if method is tuple.__hash__ else frozenset(obj)
 
 
 def status(count: int, next_id: int, requests: int, bytes_in: int, bytes_out: int, uptime: float) -> tuple[Any, ...]:

@@ -34,7 +34,8 @@ SPECIAL = OPS["special"]
 def _kind(cls: type) -> str:
     if issubclass(cls, BaseException):
         return "exception"
-    value = f"value {_valued.base_of(cls).__name__}" if _valued.has_value(cls) else ""  # type: ignore[union-attr]
+    base = _valued.base_of(cls)
+    value = f"value {base.__name__}" if base is not None else ""
     if isinstance(cls, enum.EnumMeta):
         return f"enum {value}"
     return value or "object"
@@ -137,14 +138,10 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
         parents.append(BufferProxy)
     if len(parents) > 1:
         parents = [parent for parent in parents if parent is not ObjectProxy]
-    inherited = {**namespace, "_saran_inherits_": twin} if twin is not None and _may_inherit(twin) else namespace
-    for space in (inherited, namespace):
-        try:
-            mirror = build(_fitting(meta, parents), name, tuple(parents) or (ObjectProxy,), dict(space))
-        except TypeError:
-            continue
-        break
-    else:
+    inherits = twin if twin is not None and _may_inherit(twin) else None
+    try:
+        mirror = _build_inheriting(meta, name, tuple(parents) or (ObjectProxy,), namespace, inherits)
+    except TypeError:
         # Bases that are local here leave gaps in the order of resolution; a flat class has the same methods.
         _add_members(namespace, every, (), number, concatenates)
         mirror = build(meta, name, (BufferProxy if buffer else ObjectProxy,), namespace)
@@ -178,17 +175,21 @@ def _make_valued(
     if base is not str:
         members.setdefault("__str__", _valued.remote_str)
     namespace = {**members, **namespace, "_saran_answer_": None}
-    for inherits in (twin, None):
-        try:
-            mirror = build(_fitting(meta, parents), name, parents, {**namespace, "_saran_inherits_": inherits})
-        except TypeError:
-            if inherits is None:
-                raise
-            continue
-        break
+    mirror = _build_inheriting(meta, name, parents, namespace, twin)
     if twin is not None:
         type.__setattr__(mirror, "_saran_answer_", twin)
     return mirror, mirror
+
+
+def _build_inheriting(
+    meta: type[RemoteType], name: str, parents: tuple[type, ...], namespace: dict[str, Any], twin: type | None
+) -> Any:
+    """The class, with its local twin in the order of resolution where the layouts allow that."""
+    fitting = _fitting(meta, parents)
+    if twin is not None:
+        with contextlib.suppress(TypeError):
+            return build(fitting, name, parents, {**namespace, "_saran_inherits_": twin})
+    return build(fitting, name, parents, dict(namespace))
 
 
 def _may_inherit(twin: type) -> bool:
@@ -276,7 +277,12 @@ def _metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
     if meta == "type" and not wanted:
         # The root of them all, as `type` is.
         return RemoteType
-    made: type[RemoteType] = type(meta, (RemoteType,), {name: method(name) for name in wanted})
+    return _new_metaclass(meta, (RemoteType,), {name: method(name) for name in wanted})
+
+
+def _new_metaclass(name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type[RemoteType]:
+    made: type[RemoteType] = type(name, bases, namespace)
+    # Here and not in the class: copyreg looks for exactly the metaclass before it asks a class for a name.
     copyreg.pickle(made, _copies.reduce_class)
     return made
 
@@ -289,9 +295,7 @@ def _fitting(meta: type[RemoteType], parents: Iterable[type]) -> type[RemoteType
     missing = [type(parent) for parent in parents if not issubclass(meta, type(parent))]
     if not missing:
         return meta
-    made: type[RemoteType] = type(meta.__name__, tuple(dict.fromkeys((meta, *missing))), {})
-    copyreg.pickle(made, _copies.reduce_class)
-    return made
+    return _new_metaclass(meta.__name__, tuple(dict.fromkeys((meta, *missing))), {})
 
 
 def _make_exception(

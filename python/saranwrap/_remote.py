@@ -104,30 +104,12 @@ class RemoteType(ABCMeta):
         session.request(DELATTR, number, (name,))
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        if type.__instancecheck__(cls, instance):
-            return True
-        session = session_of(cls)
-        if session is None or own_attribute(cls, "_saran_derived_"):
-            return False
-        if any(_same_class(base, cls) for base in type(instance).__mro__):
-            return True
-        return bool(
-            own_attribute(cls, "_saran_checks_")
-            and session.request(IS, own_attribute(cls, "_saran_number_"), ("instance", instance))
-        )
+        return type.__instancecheck__(cls, instance) or _is(cls, "instance", instance, type(instance))
 
     def __subclasscheck__(cls, subclass: Any) -> bool:
         if type.__subclasscheck__(cls, subclass):
             return True
-        session = session_of(cls)
-        if session is None or own_attribute(cls, "_saran_derived_") or not isinstance(subclass, type):
-            return False
-        if any(_same_class(base, cls) for base in subclass.__mro__):
-            return True
-        return bool(
-            own_attribute(cls, "_saran_checks_")
-            and session.request(IS, own_attribute(cls, "_saran_number_"), ("subclass", subclass))
-        )
+        return isinstance(subclass, type) and _is(cls, "subclass", subclass, subclass)
 
     def __eq__(cls, other: object) -> bool:
         return cls is other or _same_class(other, cls)
@@ -138,17 +120,12 @@ class RemoteType(ABCMeta):
 
     def __repr__(cls) -> str:
         session = session_of(cls)
-        if session is None:
-            return type.__repr__(cls)
-        text: str = session.request(SPECIAL, own_attribute(cls, "_saran_number_"), ("__repr__", ()))
-        return f"saran:{text}" if session.is_parent else text
+        return (
+            f"saran:{_text(cls, '__repr__')}" if session is not None and session.is_parent else _text(cls, "__repr__")
+        )
 
     def __str__(cls) -> str:
-        session = session_of(cls)
-        if session is None:
-            return type.__repr__(cls)
-        text: str = session.request(SPECIAL, own_attribute(cls, "_saran_number_"), ("__str__", ()))
-        return text
+        return _text(cls, "__str__")
 
     def __format__(cls, spec: str) -> str:
         return format(str(cls), spec)
@@ -159,6 +136,25 @@ class RemoteType(ABCMeta):
             return type.__dir__(cls)
         names: tuple[str, ...] = session.request(DIR, own_attribute(cls, "_saran_number_"), ())
         return names
+
+
+def _text(cls: type, name: str) -> str:
+    session = session_of(cls)
+    if session is None:
+        return type.__repr__(cls)
+    text: str = session.request(SPECIAL, own_attribute(cls, "_saran_number_"), (name, ()))
+    return text
+
+
+def _is(mirror: type, kind: str, candidate: Any, cls: type) -> bool:
+    """Whether `candidate`, which is or belongs to `cls`, is of the remote class though not of its mirror."""
+    session = session_of(mirror)
+    if session is None or is_derived(mirror):
+        return False
+    if any(_same_class(base, mirror) for base in cls.__mro__):
+        return True
+    number = own_attribute(mirror, "_saran_number_")
+    return bool(own_attribute(mirror, "_saran_checks_") and session.request(IS, number, (kind, candidate)))
 
 
 # What classes with no metaclass of their own say that theirs is called, in texts such as "'type' object is not iterable".

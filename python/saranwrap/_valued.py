@@ -28,7 +28,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
 
 
 def base_of(cls: type) -> type | None:
-    """The immutable built-in that `cls` is a subclass of; also `datetime.tzinfo`, of which C code demands a real instance."""
+    """The immutable built-in whose value instances of `cls` have; also `datetime.tzinfo`, of which C code demands a real instance."""
     for base in _order(cls):
         if isinstance(base, RemoteType):
             continue  # the stand-in of a built-in class equals it, but is not it
@@ -49,11 +49,6 @@ def _tzinfo() -> type:
 def named_base(name: str) -> type:
     """The reverse of `base_of(cls).__name__`."""
     return _tzinfo() if name == "tzinfo" else next(base for base in _PLAIN if base.__name__ == name)
-
-
-def has_value(cls: type) -> bool:
-    """Whether instances of `cls` have a stand-in with a value."""
-    return base_of(cls) is not None
 
 
 def plain(value: Any) -> Any:

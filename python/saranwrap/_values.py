@@ -185,7 +185,7 @@ def route(session: Session, obj: Any) -> int:
     if issubclass(cls, VALUE_BASES) or any(base.__qualname__ == "tzinfo" for base in cls.__mro__):
         from saranwrap import _valued
 
-        if _valued.has_value(cls):
+        if _valued.base_of(cls) is not None:
             return VALUED
     if not session.is_parent:
         return REFERENCE

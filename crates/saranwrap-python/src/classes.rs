@@ -71,19 +71,23 @@ pub(crate) fn class<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Bound
 
 /// The one proxy for an id.
 pub(crate) fn proxy<'py>(session: &Bound<'py, Session>, id: u64, class: u64) -> Result<Bound<'py, PyAny>> {
-    if let Some(live) = session.get().live(session.py(), id) {
-        live.get().given_again();
-        return Ok(live.into_any());
+    match given_again(session, id) {
+        Some(live) => Ok(live),
+        None => make(session, id, mirror(session, class)?),
     }
-    let mirror = mirror(session, class)?;
-    make(session, id, mirror)
+}
+
+/// The live proxy for an id, if there is one; it counts that the id was given out once more.
+fn given_again<'py>(session: &Bound<'py, Session>, id: u64) -> Option<Bound<'py, PyAny>> {
+    let live = session.get().live(session.py(), id)?;
+    live.get().given_again();
+    Some(live.into_any())
 }
 
 /// A bare proxy, whatever the class: what keeps a remote exception alive.
 pub(crate) fn handle<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Bound<'py, PyAny>> {
-    if let Some(live) = session.get().live(session.py(), id) {
-        live.get().given_again();
-        return Ok(live.into_any());
+    if let Some(live) = given_again(session, id) {
+        return Ok(live);
     }
     let base = names::OBJECT_PROXY.get(session.py())?.clone().unbind();
     make(session, id, Mirror { class: base.clone_ref(session.py()), answer: base, derived: false })

@@ -229,7 +229,6 @@ impl<'py> PyHost<'_, 'py> {
         let start = out.len();
         let first = self.raise(error, key, out);
         let Err(Fault::Python(second)) = first else { return link_error(first) };
-        out.truncate(start);
         let text = second.value(py).str().map(|text| text.to_string()).unwrap_or_default();
         let plain = pyo3::exceptions::PyRuntimeError::new_err(format!("an exception could not be sent: {text}"));
         out.truncate(start);

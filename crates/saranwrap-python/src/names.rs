@@ -58,7 +58,7 @@ names! {
     RESOLVE = "saranwrap._values"."resolve";
     PICKLE = "saranwrap._values"."pickle";
     UNPICKLE = "saranwrap._values"."unpickle";
-    HAS_VALUE = "saranwrap._valued"."has_value";
+    BASE_OF = "saranwrap._valued"."base_of";
     PLAIN_VALUE = "saranwrap._valued"."plain";
     MAKE_VALUED = "saranwrap._valued"."instance";
     HANDLE = "saranwrap._valued"."handle_of";

@@ -103,12 +103,11 @@ impl Drop for Proxy {
 impl Proxy {
     fn attribute<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-
         let proxy = slf.get();
         let text = name.to_str().unwrap_or_default();
         match text {
             "__class__" => return Ok(proxy.answer.bind(py).clone()),
-            // Pickling, here, makes a recipe that lets the child revive its own pickle: see `_copies.reduce`.
+            // Copying and pickling, here, must not end in unpickling a child's bytes: see `_copies.reduce`.
             "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.session.get().side() == Side::Parent => {
                 return names::REDUCE.get(py)?.call1((slf, name));
             }

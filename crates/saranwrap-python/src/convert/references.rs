@@ -19,7 +19,7 @@ enum Origin {
     Object,
 }
 
-/// How an object that is no plain value crosses; `_values.route` answers it once per type.
+/// How an object that is no plain value crosses, as `_values.route` answers it.
 mod route {
     pub(super) const KNOWN: u8 = 1;
     pub(super) const NAMED: u8 = 2;
@@ -34,7 +34,7 @@ impl<'py> Encoder<'_, 'py> {
         if object.is_instance_of::<PyType>() {
             return self.class_by_number(object);
         }
-        if names::HAS_VALUE.get(object.py())?.call1((object.get_type(),))?.is_truthy()? {
+        if !names::BASE_OF.get(object.py())?.call1((object.get_type(),))?.is_none() {
             return self.valued(object);
         }
         let (id, class) = self.give(object);
@@ -183,11 +183,15 @@ impl<'py> Encoder<'_, 'py> {
         };
         // What the user sent by value is a copy, and stays one; only a value that nobody can change may come home as itself.
         let number = if asked { 0 } else { loans::lend(self.key, object) };
+        self.put_pickle(number, pickled.extract()?);
+        Ok(())
+    }
+
+    fn put_pickle(&mut self, number: u64, pickled: &[u8]) {
         self.out.tag(tag::PICKLE);
         self.out.array(2);
         self.out.u64(number);
-        self.out.bytes(pickled.extract::<&[u8]>()?);
-        Ok(())
+        self.out.bytes(pickled);
     }
 
     /// Child to parent, for `local(p)`: a pickle only if the parent said that it trusts this child.
@@ -201,10 +205,7 @@ impl<'py> Encoder<'_, 'py> {
             return Err(named(py, &names::NOT_TRANSPARENT, &message).into());
         }
         let pickled = names::PICKLE.get(py)?.call1((self.session, object))?;
-        self.out.tag(tag::PICKLE);
-        self.out.array(2);
-        self.out.u64(0);
-        self.out.bytes(pickled.extract::<&[u8]>()?);
+        self.put_pickle(0, pickled.extract()?);
         Ok(())
     }
 
@@ -219,15 +220,13 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn exception_as(&mut self, object: &Bound<'py, PyAny>, origin: Origin) -> Result<()> {
-        let py = object.py();
-        let parts = names::EXCEPTION_PARTS.get(py)?.call1((self.session, object))?;
         let address = object.as_ptr() as usize;
         if self.raising.contains(&address) {
             self.out.null();
             return Ok(());
         }
+        let parts = names::EXCEPTION_PARTS.get(object.py())?.call1((self.session, object))?.cast_into::<PyTuple>()?;
         self.raising.push(address);
-        let parts = parts.cast_into::<PyTuple>()?;
         self.out.tag(tag::EXCEPTION);
         self.out.array(parts.len() + 1);
         // One that goes home has its id among the parts; the end of an iteration needs none.
