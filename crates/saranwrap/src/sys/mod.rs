@@ -1,4 +1,5 @@
-//! Descriptors and processes, as this platform has them.  The only `unsafe` of the engine; no protocol and no policy.
+//! Descriptors, processes and shared memory, as this platform has them.  The only `unsafe` of the engine; no protocol and no policy.
 
 pub mod fd;
 pub mod process;
+pub mod shm;
