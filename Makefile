@@ -70,8 +70,9 @@ test-rust: ## run the tests of the engine
 	cargo test --workspace --exclude saranwrap-python
 
 .PHONY: test-python
-test-python: build ## run the tests of the package (ARGS='-k name' narrows them)
+test-python: build ## run the tests of the package over each transport (ARGS='-k name' narrows them)
 	$(BIN)/python -m pytest $(ARGS)
+	SARANWRAP_TRANSPORT=stream $(BIN)/python -m pytest -q $(ARGS)
 
 .PHONY: lint
 lint: setup ## look for faults in the text of both languages

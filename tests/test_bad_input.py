@@ -39,7 +39,9 @@ def liar(tmp_path):
     def start(*steps, trust=False):
         file = tmp_path / "steps.json"
         file.write_text(json.dumps(steps))
-        return Session.spawn(sys.executable, ["-I", "-S", lie.__file__, str(file)], None, None, ([], [""]), (), trust)
+        return Session.spawn(
+            sys.executable, ["-I", "-S", lie.__file__, str(file)], None, None, ([], [""], None), (), trust, "stream"
+        )
 
     return start
 
@@ -143,7 +145,7 @@ def test_a_child_that_is_killed_before_it_greets(liar):
 
 def test_a_program_that_knows_nothing_of_us():
     with pytest.raises(saranwrap.ChildDied) as caught:
-        Session.spawn("/bin/false", [], None, None, ([], [""]), (), False)
+        Session.spawn("/bin/false", [], None, None, ([], [""], None), (), False, "stream")
     assert caught.value.returncode == 1
     assert caught.value.pid
 
@@ -901,14 +903,14 @@ def test_a_directory_that_is_a_file(tmp_path):
 @pytest.mark.parametrize("program", ["/no/such/python", "no-such-python", "/", __file__])
 def test_an_interpreter_that_is_none(program):
     with pytest.raises(saranwrap.Refused, match="could not start") as caught:
-        Session.spawn(program, ["-c", "pass"], None, None, ([], [""]), (), False)
+        Session.spawn(program, ["-c", "pass"], None, None, ([], [""], None), (), False, "stream")
     assert program in str(caught.value)
 
 
 @pytest.mark.parametrize("program", ["", "a\0b"])
 def test_an_interpreter_that_cannot_be_named(program):
     with pytest.raises((saranwrap.Refused, ValueError)):
-        Session.spawn(program, [], None, None, ([], [""]), (), False)
+        Session.spawn(program, [], None, None, ([], [""], None), (), False, "stream")
 
 
 def test_a_missing_interpreter_names_the_act_and_the_program(monkeypatch):

@@ -198,3 +198,21 @@ def test_sys_exit_in_the_child_is_system_exit_here():
         p.exit(3)
     assert caught.value.code == 3
     assert p.maxsize == sys.maxsize
+
+
+@pytest.mark.parametrize("spin", ["auto", 0, 5, 0.5, 1e6])
+def test_whoever_waits_may_be_told_how_long_to_look(spin):
+    with saranwrap.wrapped(time, spin=spin) as remote:
+        assert [remote.gmtime(0).tm_year for _ in range(50)] == [1970] * 50
+
+
+@pytest.mark.parametrize("spin", ["never", -1, 1e7, None, float("nan"), float("inf")])
+def test_a_time_to_look_that_is_none_is_refused_before_anything_starts(spin):
+    with pytest.raises(ValueError, match="spin must be"):
+        saranwrap.wrap(time, spin=spin)
+
+
+def test_an_unknown_transport_is_refused(monkeypatch):
+    monkeypatch.setenv("SARANWRAP_TRANSPORT", "pigeon")
+    with pytest.raises(ValueError, match="no transport"):
+        saranwrap.wrap(time)

@@ -14,7 +14,9 @@ from saranwrap.errors import SaranwrapError
 
 def main() -> None:
     """Serve the parent. Returns when the conversation has ended; then the interpreter ends as it always does."""
-    session, (path, argv) = Session.adopt()
+    session, (path, argv, spin) = Session.adopt()
+    if spin is not None:
+        session.set_spin(spin)
     # The parent's comes first; what the environment gave to this process alone comes after it.
     own = [place for place in sys.path[1:] if place and place not in path]
     sys.path[:] = [*path, *own]

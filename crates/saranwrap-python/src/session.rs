@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
-use saranwrap::child::{Child, Command, adopt_link};
+use saranwrap::child::{Carrier, Child, Command, adopt_link};
 use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
 use saranwrap::message::Hello;
@@ -73,8 +74,18 @@ impl Session {
         setup: &Bound<'_, PyTuple>,
         by_value: Py<PyTuple>,
         trust: bool,
+        carrier: &str,
     ) -> PyResult<Py<Self>> {
-        let command = Command { program, args, env, cwd };
+        let carrier = match carrier {
+            "ring" => Carrier::Ring,
+            "stream" => Carrier::Stream,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "there is no transport {other:?}: say \"ring\" or \"stream\""
+                )));
+            }
+        };
+        let command = Command { program, args, env, cwd, carrier };
         let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
         let session = Self::build(py, link, Side::Parent, Some(child), by_value, trust)?;
         let home = names::HOME.get(py)?.clone().unbind();
@@ -110,6 +121,12 @@ impl Session {
         let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;
         let setup = setup.unbind();
         Ok((session.unbind(), setup))
+    }
+
+    /// Bound how long a thread looks for what it waits for before it sleeps.
+    fn set_spin(&self, microseconds: f64) {
+        let bound = Duration::try_from_secs_f64(microseconds / 1e6).unwrap_or(Duration::ZERO);
+        self.link.set_spin(bound);
     }
 
     /// Ask for an op and wait for the answer.

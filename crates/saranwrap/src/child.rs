@@ -24,6 +24,8 @@ use crate::link::{Link, Side};
 use crate::sys::fd::{self, Bell, PollFd, PollFlags, Polled, poll};
 use crate::sys::process;
 pub use crate::sys::process::Exit;
+use crate::transport::Transport;
+use crate::transport::ring::{self, Ring};
 use crate::transport::stream::Stream;
 
 /// The byte that our standard input rides on: the number of the descriptor that it is to become, as a digit.
@@ -41,6 +43,16 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long an obituary waits for the exit status of a child whose link has ended.
 const MOURNING: Duration = Duration::from_secs(1);
 
+/// What carries the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Carrier {
+    /// Memory that both processes see; a socket where the kernel gives none.
+    #[default]
+    Ring,
+    /// A socket.
+    Stream,
+}
+
 /// What to start.
 #[derive(Debug, Clone, Default)]
 pub struct Command {
@@ -52,6 +64,8 @@ pub struct Command {
     pub env: Option<Vec<(OsString, OsString)>>,
     /// Where it starts; `None` inherits ours.
     pub cwd: Option<PathBuf>,
+    /// What carries the frames.
+    pub carrier: Carrier,
 }
 
 impl fmt::Display for Command {
@@ -91,7 +105,12 @@ impl Child {
         let (ours, theirs) = fd::socketpair().map_err(failed)?;
         let (wake, ended) = (Arc::new(Bell::new().map_err(failed)?), Bell::new().map_err(failed)?);
         // Before there is a child: one that ends at once must not make this fail, since its last words say why it did.
-        send_stdin(&ours).map_err(failed)?;
+        let memory = match command.carrier {
+            // Without it the link is slower, and otherwise the same.
+            Carrier::Ring => ring::memory().ok(),
+            Carrier::Stream => None,
+        };
+        send_gifts(&ours, memory.as_ref()).map_err(failed)?;
         let mut started = start(command, theirs).map_err(|error| Error::refused(could_not("start")).because(error))?;
         let pid = started.id();
         // Nobody has waited for it yet, so the number is still its own, unless some part of the program waits for any child.
@@ -111,7 +130,7 @@ impl Child {
         });
         // From here on the drop of `child` sees to it that the process does not stay.
         let child = Self { pid, shared, forgotten: AtomicBool::new(false) };
-        let link = child.link(ours).inspect_err(|_| child.abort())?;
+        let link = child.link(ours, memory).inspect_err(|_| child.abort())?;
         link.ring_at_end(wake);
         child.watch(&link, stderr).inspect_err(|_| child.abort())?;
         Ok((child, link))
@@ -202,8 +221,12 @@ impl Child {
         self.forgotten.store(true, Ordering::Release);
     }
 
-    fn link(&self, ours: OwnedFd) -> Result<Arc<Link>> {
-        let link = Link::new(Box::new(Stream::new(ours)?), Side::Parent);
+    fn link(&self, ours: OwnedFd, memory: Option<OwnedFd>) -> Result<Arc<Link>> {
+        let transport: Box<dyn Transport> = match memory {
+            Some(memory) => Box::new(Ring::first(ours, &memory)?),
+            None => Box::new(Stream::new(ours)?),
+        };
+        let link = Link::new(transport, Side::Parent);
         let pidfd = self.shared.pidfd.try_clone();
         link.watch(pidfd.map_err(|error| Error::os("could not watch the child", error))?);
         Ok(link)
@@ -245,11 +268,15 @@ impl Drop for Child {
     }
 }
 
-/// Put our standard input on the link, as the first thing that the child will find there.
-fn send_stdin(ours: &OwnedFd) -> std::io::Result<()> {
-    match fd::send_fds(ours, STDIN_MARK, &[std::io::stdin().as_fd()]) {
+/// Put our standard input on the link, and the memory of the ring if there is one, as the first thing that the child will find there.
+fn send_gifts(ours: &OwnedFd, memory: Option<&OwnedFd>) -> std::io::Result<()> {
+    let send = |stdin: BorrowedFd<'_>| {
+        let gifts: Vec<_> = std::iter::once(stdin).chain(memory.map(AsFd::as_fd)).collect();
+        fd::send_fds(ours, STDIN_MARK, &gifts)
+    };
+    match send(std::io::stdin().as_fd()) {
         // A program may have closed its standard input; the child gets an empty one then.
-        Err(_) => fd::send_fds(ours, STDIN_MARK, &[fd::null_device()?.as_fd()]),
+        Err(_) => send(fd::null_device()?.as_fd()),
         sent => sent,
     }
 }
@@ -412,17 +439,24 @@ pub fn adopt_link() -> Result<Arc<Link>> {
         return Err(Error::refused("descriptor 0 is no link: this program was not started as a child"));
     }
     let socket = fd::move_high(std::io::stdin()).map_err(failed)?;
-    let stdin = receive_stdin(&socket)?;
+    let (stdin, memory) = receive_gifts(&socket)?;
     process::set_stdin(&stdin).map_err(failed)?;
     process::follow_parent(socket.try_clone().map_err(failed)?).map_err(failed)?;
-    Ok(Link::new(Box::new(Stream::new(socket)?), Side::Child))
+    let transport: Box<dyn Transport> = match memory {
+        Some(memory) => Box::new(Ring::second(socket, &memory)?),
+        None => Box::new(Stream::new(socket)?),
+    };
+    Ok(Link::new(transport, Side::Child))
 }
 
-fn receive_stdin(socket: &OwnedFd) -> Result<OwnedFd> {
+fn receive_gifts(socket: &OwnedFd) -> Result<(OwnedFd, Option<OwnedFd>)> {
     let received = fd::recv_fds(socket).map_err(|error| Error::os("could not receive the standard input", error))?;
-    match received {
-        Some((STDIN_MARK, mut fds)) if fds.len() == 1 => Ok(fds.remove(0)),
-        Some(_) => Err(Error::garbled("the link does not begin with a standard input")),
-        None => Err(Error::new(Kind::Died, "the parent ended before it sent a standard input")),
+    let Some((mark, gifts)) = received else {
+        return Err(Error::new(Kind::Died, "the parent ended before it sent a standard input"));
+    };
+    let mut gifts = gifts.into_iter();
+    match (mark, gifts.next(), gifts.next(), gifts.next()) {
+        (STDIN_MARK, Some(stdin), memory, None) => Ok((stdin, memory)),
+        _ => Err(Error::garbled("the link does not begin with a standard input")),
     }
 }

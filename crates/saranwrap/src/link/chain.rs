@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::sys::fd::Bell;
+use crate::sys::process;
 
 /// How many calls of one thread may be inside each other, over all links.  The other side decides how deep callbacks go, and
 /// it must not exhaust the stack of this process.
@@ -26,14 +27,14 @@ pub(super) struct Entry {
 
 thread_local! {
     static STACK: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
-    static BELL: RefCell<Option<(u32, Arc<Bell>)>> = const { RefCell::new(None) };
+    static BELL: RefCell<Option<(u64, Arc<Bell>)>> = const { RefCell::new(None) };
 }
 
 /// The bell of the current thread.
 pub(super) fn bell() -> Result<Arc<Bell>> {
     // A forked process inherits the eventfd, and would hear (and silence) what is meant for the thread it was forked from.
     // So the bell is good for one process only.
-    let process = std::process::id();
+    let process = process::incarnation();
     let known = BELL.try_with(|bell| match &*bell.borrow() {
         Some((owner, bell)) if *owner == process => Some(Arc::clone(bell)),
         _ => None,

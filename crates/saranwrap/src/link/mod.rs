@@ -18,6 +18,7 @@ mod chain;
 mod crew;
 mod outbox;
 mod inbox;
+mod patience;
 mod wait;
 mod serve;
 
@@ -25,20 +26,29 @@ use std::borrow::Cow;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, Outcome};
 use crate::message::{self, Header, Hello, MAX_BODY, MAX_HELLO, PROTOCOL, encode_releases};
 use crate::sys::fd::Bell;
+use crate::sys::process;
 use crate::transport::Transport;
 use crate::wire::Writer;
 use crew::Crew;
 use inbox::Inbox;
 use outbox::Outbox;
+use patience::Patience;
 pub use serve::Visit;
 pub use side::Side;
 use wait::{Turn, Want};
+
+/// How long a thread looks for an answer before it sleeps, at most.
+const FOR_ANSWERS: Duration = Duration::from_micros(50);
+
+/// How long a child looks for the next call.  Well above the time that it takes to be woken: with less, a caller that sleeps while
+/// the child does would find it asleep every time.
+const FOR_CALLS: Duration = Duration::from_micros(200);
 
 /// What has gone over a link so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +76,8 @@ pub struct Link {
     send: Mutex<Outbox>,
     /// How many bytes wait in `send`, to be read without its lock.
     backlog: AtomicUsize,
+    for_answers: Patience,
+    for_calls: Patience,
     calls: AtomicU64,
     chains: AtomicU64,
     served: AtomicU64,
@@ -102,6 +114,9 @@ impl Link {
     /// A conversation over this transport.
     pub fn new(transport: Box<dyn Transport>, side: Side) -> Arc<Self> {
         static LINKS: AtomicU64 = AtomicU64::new(0);
+        // With one processor nothing happens while somebody looks for it.
+        let [for_answers, for_calls] = [FOR_ANSWERS, FOR_CALLS]
+            .map(|bound| Patience::new(if process::has_company() { bound } else { Duration::ZERO }));
         Arc::new(Self {
             number: LINKS.fetch_add(1, Ordering::Relaxed),
             side,
@@ -112,10 +127,19 @@ impl Link {
             state: Mutex::new(State { inbox: Inbox::new(side), crew: Crew::default(), error: None }),
             send: Mutex::default(),
             backlog: AtomicUsize::new(0),
+            for_answers,
+            for_calls,
             calls: AtomicU64::new(0),
             chains: AtomicU64::new(0),
             served: AtomicU64::new(0),
         })
+    }
+
+    /// How long a thread may look for what it waits for before it sleeps; nothing at all where the transport has nothing to look at.
+    /// Within this bound the link finds out by itself what is worth it.
+    pub fn set_spin(&self, bound: Duration) {
+        self.for_answers.set_bound(bound);
+        self.for_calls.set_bound(bound);
     }
 
     /// End waits when this process has ended, too: its socket may live on in a process that it started.
@@ -275,14 +299,15 @@ impl Link {
         }
     }
 
-    /// The descriptor that is readable when [`pump`](Self::pump) has something to do.
+    /// The descriptor that is readable when [`pump`](Self::pump) has something to do.  It is `pump` that asks for it to be: pump, look
+    /// what has come, and only then wait.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.transport.read_fd()
     }
 
     /// The descriptor to wait for until it is writable, while something is left to send.
     pub fn write_fd(&self) -> Option<BorrowedFd<'_>> {
-        (self.backlog.load(Ordering::Acquire) > 0).then(|| self.transport.write_fd())
+        if self.backlog.load(Ordering::Acquire) > 0 { self.transport.write_fd() } else { None }
     }
 
     /// After a fork, in the new process: the link is broken here, and goes on for the process it belongs to.
@@ -344,7 +369,11 @@ impl Link {
         }
     }
 
+    /// Send what waits, if anything does.
     fn flush(&self) -> Result<()> {
+        if self.backlog.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
         let mut outbox = self.outbox();
         let flushed = outbox.flush(&*self.transport);
         self.backlog.store(outbox.waiting(), Ordering::Release);

@@ -2,15 +2,22 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::inbox::{Filed, Settlement};
+use super::patience::Patience;
 use super::{Link, Side, State};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::message::{Frame, Hello};
 use crate::sys::fd::{Bell, PollFd, PollFlags, Polled, poll};
 use crate::transport::Received;
+
+/// How long the leader looks before it leaves the host's world.
+const ATTACHED: Duration = Duration::from_micros(50);
+
+/// How often it finds something for others before it does.
+const FINDS: usize = 64;
 
 /// What a thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,23 +72,81 @@ impl State {
         let crew = &self.crew;
         self.inbox.take_call(|chain| crew.may_serve(side, chain, me)).map(Turn::Serve)
     }
+
+    /// Put frames where they belong, and wake whom they are for.
+    fn file(&mut self, side: Side, frames: Vec<Frame>, me: &Arc<Bell>) -> Result<()> {
+        for frame in frames {
+            match self.inbox.file(frame)? {
+                Filed::For(Some(bell)) if !Arc::ptr_eq(&bell, me) => bell.ring(),
+                Filed::Chain(chain) => self.crew.ring_for(side, chain, me),
+                Filed::For(_) | Filed::Nobody => {}
+            }
+            if self.inbox.farewell() {
+                return Err(Error::died(format!("the {} closed the link", side.other().name())));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Link {
-    /// What this thread has to do next; waits for it, outside the host's world, when there is nothing yet.
+    /// What this thread has to do next; looks for it, and then waits, outside the host's world, when there is nothing yet.
     pub(super) fn turn(&self, host: &dyn Host, want: Want, me: &Arc<Bell>, deadline: Option<Instant>) -> Turn {
         // The host's code may have forked meanwhile.
         if let Err(error) = self.at_home() {
             return Turn::Failed(error);
         }
-        let ready = self.state().turn_for(self.side, want, me);
-        if let Some(turn) = ready {
+        let limit = self.patience(want).limit();
+        let leads = {
+            let mut state = self.state();
+            if let Some(turn) = state.turn_for(self.side, want, me) {
+                return turn;
+            }
+            !limit.is_zero() && state.crew.lead(me)
+        };
+        if leads && let Some(turn) = self.look(want, me, limit.min(ATTACHED)) {
             return turn;
         }
         let mut turn = None;
         host.detached(&mut || turn = Some(self.wait(want, me, deadline)));
         // A host that does not wait when told to may have a reason, and says so when asked.
-        turn.unwrap_or(Turn::Interrupted)
+        turn.unwrap_or_else(|| {
+            self.state().crew.abdicate(me);
+            Turn::Interrupted
+        })
+    }
+
+    fn patience(&self, want: Want) -> &Patience {
+        if want == Want::Call { &self.for_calls } else { &self.for_answers }
+    }
+
+    /// The leader looks for its turn without leaving the host's world.  A host with a global lock that others are after would wait
+    /// for it far longer, after a sleep however short, than most answers take.
+    fn look(&self, want: Want, me: &Arc<Bell>, limit: Duration) -> Option<Turn> {
+        for _ in 0..FINDS {
+            if !self.transport.spin(limit) {
+                return None;
+            }
+            let mut frames = Vec::new();
+            let received = self.transport.receive(&mut frames);
+            let (turn, filed) = {
+                let mut state = self.state();
+                let filed = state.file(self.side, frames, me);
+                let turn = state.turn_for(self.side, want, me);
+                if turn.is_some() {
+                    state.crew.abdicate(me);
+                }
+                (turn, filed)
+            };
+            let heard = filed.and_then(|()| self.still_there(received?)).and_then(|_| self.flush());
+            if let Err(error) = heard {
+                self.break_with(error);
+            }
+            if turn.is_some() {
+                return turn;
+            }
+        }
+        None
     }
 
     /// The body of the other side's Hello.  There is no host yet, so that a signal cannot end this wait; the deadline does.
@@ -105,14 +170,26 @@ impl Link {
         self.usable()?;
         let me = super::chain::bell()?;
         if self.state().crew.lead(&me) {
-            let round = self.lead(&me, Some(Instant::now()));
+            let round = self.pump_as_leader(&me);
             self.state().crew.abdicate(&me);
             round.map_err(|error| self.fail(error))?;
         }
         self.usable()
     }
 
+    /// Leaves the transport parked, so that its descriptor tells whoever watches it of what comes next.
+    fn pump_as_leader(&self, me: &Arc<Bell>) -> Result<()> {
+        loop {
+            self.lead(me, Some(Instant::now()), Duration::ZERO)?;
+            if self.transport.park()? {
+                return Ok(());
+            }
+        }
+    }
+
     fn wait(&self, want: Want, me: &Arc<Bell>, deadline: Option<Instant>) -> Turn {
+        let patience = self.patience(want);
+        let (limit, since) = (patience.limit(), Instant::now());
         let mut state = self.state();
         state.crew.join(me);
         let mut late = false;
@@ -125,7 +202,8 @@ impl Link {
             }
             let leads = state.crew.lead(me);
             drop(state);
-            let round = if leads { self.lead(me, deadline) } else { follow(me, deadline) };
+            let limit = limit.saturating_sub(since.elapsed());
+            let round = if leads { self.lead(me, deadline, limit) } else { follow(me, deadline) };
             let interrupted = matches!(round, Ok(Polled::Interrupted));
             // By the clock: where other threads have much to say, a poll of this one may never time out.
             late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -138,14 +216,30 @@ impl Link {
                 break Turn::Interrupted;
             }
         };
+        let waited = since.elapsed();
+        if waited > limit {
+            patience.slept(waited);
+        }
         state.crew.leave(me);
         // This thread may have been the one to serve a call that it leaves lying.
         state.inbox.chains().for_each(|chain| state.crew.ring_for(self.side, chain, me));
         turn
     }
 
-    /// One round of the thread that reads: wait for the transport, the process or the bell, and move what is there.
-    fn lead(&self, me: &Arc<Bell>, deadline: Option<Instant>) -> Result<Polled> {
+    /// One round of the thread that reads: look for so long, then wait for the transport, the process or the bell, and move what is
+    /// there.
+    fn lead(&self, me: &Arc<Bell>, deadline: Option<Instant>, limit: Duration) -> Result<Polled> {
+        if (!limit.is_zero() && self.transport.spin(limit)) || !self.transport.park()? {
+            self.receive(me)?;
+            self.flush()?;
+            return Ok(Polled::Ready);
+        }
+        let round = self.sleep(me, deadline);
+        self.transport.unpark();
+        round
+    }
+
+    fn sleep(&self, me: &Arc<Bell>, deadline: Option<Instant>) -> Result<Polled> {
         // The bell stands in for what is not to be watched; a descriptor may be polled twice.
         let bell = PollFd::from_borrowed_fd(me.as_fd(), PollFlags::IN);
         let process = self.process.get();
@@ -171,6 +265,8 @@ impl Link {
         }
         if readable {
             self.receive(me)?;
+            // The room for what could not go may be told by the same descriptor.
+            self.flush()?;
         }
         Ok(Polled::Ready)
     }
@@ -184,30 +280,18 @@ impl Link {
     fn receive(&self, me: &Arc<Bell>) -> Result<Received> {
         let mut frames = Vec::new();
         let received = self.transport.receive(&mut frames);
-        self.file(frames, me)?;
-        match received? {
+        self.state().file(self.side, frames, me)?;
+        self.still_there(received?)
+    }
+
+    fn still_there(&self, received: Received) -> Result<Received> {
+        match received {
             Received::Ended => {
                 let who = self.side.other().name();
                 Err(Error::died(format!("the {who} ended the conversation")))
             }
             received => Ok(received),
         }
-    }
-
-    fn file(&self, frames: Vec<Frame>, me: &Arc<Bell>) -> Result<()> {
-        let mut state = self.state();
-        for frame in frames {
-            match state.inbox.file(frame)? {
-                Filed::For(Some(bell)) => bell.ring(),
-                Filed::Chain(chain) => state.crew.ring_for(self.side, chain, me),
-                Filed::For(None) | Filed::Nobody => {}
-            }
-            if state.inbox.farewell() {
-                let who = self.side.other().name();
-                return Err(Error::died(format!("the {who} closed the link")));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -155,6 +157,42 @@ fn wait_for_orphanage(link: &OwnedFd, parent: Option<&OwnedFd>) {
             return;
         }
     }
+}
+
+/// The processor that this thread runs on, plus one; 0 where that cannot be learnt.  It may be another one by the time of return.
+#[inline]
+pub fn current_cpu() -> u64 {
+    // SAFETY: sched_getcpu takes nothing and touches no memory of ours.
+    let cpu = unsafe { libc::sched_getcpu() };
+    u64::try_from(cpu + 1).unwrap_or(0)
+}
+
+/// Whether this thread may run on more than one processor.
+pub fn has_company() -> bool {
+    rustix::thread::sched_getaffinity(None).is_ok_and(|cpus| cpus.count() > 1)
+}
+
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// A number that a forked process does not have in common with the one that it was forked from.
+///
+/// Asking for the process id would tell as much, and is a system call.
+pub fn incarnation() -> u64 {
+    static COUNTING: Once = Once::new();
+    COUNTING.call_once(|| {
+        extern "C" fn forked() {
+            note_fork();
+        }
+        // SAFETY: the handler only adds to an atomic, which a new process may do at any time; it lives as long as the library,
+        // and a library with thread-locals that have destructors, as this one, is never unloaded.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// This is a new process.  Only for a fork that went past the C library, which calls this itself otherwise.
+pub fn note_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 /// How much memory of this process is resident, in bytes; 0 where that cannot be learnt.

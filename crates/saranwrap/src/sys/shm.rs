@@ -97,12 +97,12 @@ impl Mapping {
 
     /// Copy bytes out; panics when they do not all lie inside the mapping.
     #[inline]
-    pub fn copy_out(&self, offset: usize, into: &mut [std::mem::MaybeUninit<u8>]) {
+    pub fn copy_out(&self, offset: usize, into: &mut [u8]) {
         let from = self.inside(offset, into.len());
         // SAFETY: `from` is valid for `into.len()` bytes, as `inside` has checked, and `into` is memory of this process alone, so
-        // the two do not overlap.  The other process may write meanwhile: then any mixture of old and new bytes comes out, all of
-        // them initialized, and whoever parses them expects lies anyway.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr().cast::<u8>(), into.len()) }
+        // the two do not overlap.  The other process may write meanwhile: then any mixture of old and new bytes comes out, and
+        // whoever parses them expects lies anyway.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) }
     }
 
     /// Copy bytes in; panics when there is no room for all of them.
@@ -141,10 +141,8 @@ mod tests {
     use super::*;
 
     fn out(mapping: &Mapping, offset: usize, len: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(len);
-        mapping.copy_out(offset, &mut bytes.spare_capacity_mut()[..len]);
-        // SAFETY: `copy_out` has filled the first `len` bytes.
-        unsafe { bytes.set_len(len) };
+        let mut bytes = vec![0; len];
+        mapping.copy_out(offset, &mut bytes);
         bytes
     }
 

@@ -1,9 +1,12 @@
 //! What carries frames between two processes.  It does not know what bytes mean, and it never waits.
 
+pub mod lane;
+pub mod ring;
 pub mod stream;
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::message::Frame;
@@ -30,8 +33,23 @@ pub trait Transport: Send + Sync {
     /// Readable when something may be received.
     fn read_fd(&self) -> BorrowedFd<'_>;
 
-    /// Writable when there is room to send.
-    fn write_fd(&self) -> BorrowedFd<'_>;
+    /// Writable when there is room to send; `None` where [`read_fd`](Self::read_fd) tells of that, too.
+    fn write_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Look, without sleeping and for so long at most, for something to receive, or for the room that the last send did not find.
+    /// Whether there is; never where only the kernel could tell.
+    fn spin(&self, limit: Duration) -> bool {
+        let _ = limit;
+        false
+    }
+
+    /// Ask for the descriptors to be rung before a wait on them.  False when there is something already.
+    fn park(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Awake again: the descriptors need not be rung any more.
+    fn unpark(&self) {}
 
     /// End it for both sides.  What was sent before still arrives.
     fn shut_down(&self);

@@ -59,6 +59,10 @@ impl Stream {
             bytes_out: AtomicU64::new(0),
         })
     }
+
+    fn writing(&self) -> &OwnedFd {
+        self.writing.as_ref().unwrap_or(&self.reading)
+    }
 }
 
 /// Two ends of one conversation in this process, for tests.
@@ -72,9 +76,9 @@ impl Transport for Stream {
         loop {
             let sent = if self.is_socket {
                 let mut nothing = SendAncillaryBuffer::default();
-                rustix::net::sendmsg(self.write_fd(), parts, &mut nothing, SendFlags::NOSIGNAL)
+                rustix::net::sendmsg(self.writing(), parts, &mut nothing, SendFlags::NOSIGNAL)
             } else {
-                rustix::io::writev(self.write_fd(), parts)
+                rustix::io::writev(self.writing(), parts)
             };
             match sent {
                 Ok(count) => {
@@ -116,8 +120,8 @@ impl Transport for Stream {
         self.reading.as_fd()
     }
 
-    fn write_fd(&self) -> BorrowedFd<'_> {
-        self.writing.as_ref().unwrap_or(&self.reading).as_fd()
+    fn write_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.writing().as_fd())
     }
 
     fn shut_down(&self) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use saranwrap::message::Hello;
-use saranwrap::transport::stream;
+use saranwrap::transport::Transport;
 use saranwrap::wire::{Reader, Writer};
 use saranwrap::{Child, Command, Error, Host, Kind, Link, Outcome, Result, Side};
 
@@ -183,10 +183,9 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
-        let (ours, theirs) = stream::pair().unwrap();
-        let link = Link::new(Box::new(ours), Side::Parent);
-        let child_link = Link::new(Box::new(theirs), Side::Child);
+    pub fn new((ours, theirs): (Box<dyn Transport>, Box<dyn Transport>)) -> Self {
+        let link = Link::new(ours, Side::Parent);
+        let child_link = Link::new(theirs, Side::Child);
         let (parents, childs) = (Arc::default(), Arc::default());
         let serving = std::thread::spawn({
             let (link, shared) = (Arc::clone(&child_link), Arc::clone(&childs));
@@ -222,7 +221,7 @@ pub fn toy_command() -> Command {
         program: std::env::current_exe().unwrap().into(),
         args: ["toy_child", "--exact", "--nocapture", "--quiet"].map(Into::into).to_vec(),
         env: Some(env.collect()),
-        cwd: None,
+        ..Command::default()
     }
 }
 

@@ -1,0 +1,82 @@
+//! How long a thread looks at memory before it sleeps: longer where looking would have been enough, shorter where it was not.  Who looks,
+//! and at what, is not known here.
+//!
+//! Sleeping and being woken costs tens of microseconds, looking costs a processor.  The rule is that of KVM's halt polling: a wait
+//! that slept, and would have been over within the bound, doubles the limit; one that took longer halves it, down to nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How much longer a wait takes that sleeps: a wait that is over this long after the bound would have been over within it.
+const WAKING: Duration = Duration::from_micros(50);
+
+/// What is shorter than this is not worth a look.
+const LEAST: Duration = Duration::from_micros(2);
+
+/// How long to look, as far as is known now.
+#[derive(Debug)]
+pub(super) struct Patience {
+    limit: AtomicU64,
+    bound: AtomicU64,
+}
+
+impl Patience {
+    /// With this bound, and at first with all of it.
+    pub(super) fn new(bound: Duration) -> Self {
+        let bound = nanos(bound);
+        Self { limit: AtomicU64::new(bound), bound: AtomicU64::new(bound) }
+    }
+
+    /// Another bound.
+    pub(super) fn set_bound(&self, bound: Duration) {
+        self.bound.store(nanos(bound), Ordering::Relaxed);
+        self.limit.store(nanos(bound), Ordering::Relaxed);
+    }
+
+    /// How long to look.
+    pub(super) fn limit(&self) -> Duration {
+        Duration::from_nanos(self.limit.load(Ordering::Relaxed))
+    }
+
+    /// A thread looked that long and had to sleep; all in all it waited for `waited`.
+    pub(super) fn slept(&self, waited: Duration) {
+        let bound = Duration::from_nanos(self.bound.load(Ordering::Relaxed));
+        let limit =
+            if waited <= bound + WAKING { (self.limit() * 2).max(bound / 4).min(bound) } else { self.limit() / 2 };
+        self.limit.store(if limit < LEAST { 0 } else { nanos(limit) }, Ordering::Relaxed);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Duration = Duration::from_micros(40);
+
+    #[test]
+    fn long_waits_are_not_looked_at_and_short_ones_are_again() {
+        let patience = Patience::new(BOUND);
+        assert_eq!(patience.limit(), BOUND);
+        for _ in 0..10 {
+            patience.slept(Duration::from_secs(1));
+        }
+        assert_eq!(patience.limit(), Duration::ZERO);
+        patience.slept(Duration::from_micros(60));
+        assert_eq!(patience.limit(), BOUND / 4);
+        for _ in 0..10 {
+            patience.slept(Duration::from_micros(60));
+        }
+        assert_eq!(patience.limit(), BOUND);
+    }
+
+    #[test]
+    fn without_a_bound_nobody_looks() {
+        let patience = Patience::new(Duration::ZERO);
+        patience.slept(Duration::ZERO);
+        assert_eq!(patience.limit(), Duration::ZERO);
+    }
+}

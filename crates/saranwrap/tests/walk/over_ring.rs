@@ -1,0 +1,11 @@
+//! Over shared memory.
+
+use saranwrap::transport::{Transport, ring};
+
+#[path = "steps.rs"]
+mod steps;
+
+fn pair() -> (Box<dyn Transport>, Box<dyn Transport>) {
+    let (one, other) = ring::pair().unwrap();
+    (Box::new(one), Box::new(other))
+}
