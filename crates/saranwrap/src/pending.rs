@@ -1,16 +1,41 @@
 //! Calls sent and not yet answered.  It waits for nothing itself and never looks into a body.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::message::Frame;
 use crate::sys::fd::Bell;
 
+/// A map whose keys are numbers that are counted up.
+pub(crate) type Numbered<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
+
+/// Spreads numbers that are counted up: one multiplication (Fibonacci hashing).  It does not keep somebody who picks the numbers from
+/// making them collide, so what it is used for has a bound.
+#[derive(Debug, Default)]
+pub(crate) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 divided by the golden ratio.  The map takes its places from the low bits and its tags from the high ones.
+        let spread = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Calls sent and not yet answered, by the id of the call.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    calls: HashMap<u64, Call>,
+    calls: Numbered<Call>,
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! made while another one is served goes on with that one's chain, which is how the other side knows whom it concerns.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -16,13 +17,13 @@ const MAX_NESTING: usize = 1000;
 
 /// One call that the current thread is in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+struct Entry {
     /// The number of the link.
-    pub(super) link: u64,
+    link: u64,
     /// The chain it belongs to.
-    pub(super) chain: u64,
+    chain: u64,
     /// The id of the call, where the thread serves it rather than made it.
-    pub(super) serving: Option<u64>,
+    serving: Option<u64>,
 }
 
 thread_local! {
@@ -67,14 +68,27 @@ pub(super) fn check_depth() -> Result<()> {
     Err(Error::refused(format!("calls are nested {MAX_NESTING} deep")))
 }
 
-/// The current thread enters a call.
-pub(super) fn push(entry: Entry) -> Result<()> {
-    STACK.try_with(|stack| stack.borrow_mut().push(entry)).map_err(|_| thread_is_ending())
+/// A thread's stay in a chain; it ends where it began, in the same thread and the innermost first.
+#[derive(Debug)]
+#[must_use = "the stay ends when this is dropped"]
+pub struct Visit {
+    /// The stack of chains is the thread's own: no other thread may end the stay.
+    thread: PhantomData<*const ()>,
 }
 
-/// The current thread leaves the call that it entered last.
-pub(super) fn pop() {
-    let _ = STACK.try_with(|stack| stack.borrow_mut().pop());
+impl Visit {
+    /// The current thread enters a chain, or a call of one that it serves.
+    pub(super) fn begin(link: u64, chain: u64, serving: Option<u64>) -> Result<Self> {
+        let entry = Entry { link, chain, serving };
+        STACK.try_with(|stack| stack.borrow_mut().push(entry)).map_err(|_| thread_is_ending())?;
+        Ok(Self { thread: PhantomData })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let _ = STACK.try_with(|stack| stack.borrow_mut().pop());
+    }
 }
 
 fn find(mut wanted: impl FnMut(&Entry) -> Option<u64>) -> Option<u64> {

@@ -5,12 +5,12 @@
 //! answer may bring an object home whose release follows close behind, and with several threads the release would otherwise
 //! reach the table before the answer is decoded.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::Side;
 use crate::error::{Error, Result};
 use crate::message::{Frame, Kind, MAX_BODY, decode_releases};
-use crate::pending::{Completed, Pending};
+use crate::pending::{Completed, Numbered, Pending};
 
 /// How many calls of a child may wait at once, and how many bytes they may hold.  An honest child has one for each thread.
 const MAX_CALLS: usize = 4096;
@@ -50,14 +50,13 @@ pub(super) struct Inbox {
     pub(super) pending: Pending,
     calls: VecDeque<(Frame, u64)>,
     call_bytes: usize,
-    /// Calls that have come and are not answered yet; those among them that were cancelled.
-    serving: HashSet<u64>,
-    cancelled: HashSet<u64>,
+    /// Calls that have come and are not answered yet, and whether they were cancelled.
+    serving: Numbered<bool>,
     late: Vec<Vec<u8>>,
     releases: VecDeque<(Vec<(u64, u64)>, u64)>,
     release_count: usize,
     /// The numbers of frames that nobody has decoded yet, and that later releases must wait for.
-    undecoded: BTreeSet<u64>,
+    undecoded: Vec<u64>,
     order: u64,
     farewell: bool,
 }
@@ -81,12 +80,11 @@ impl Inbox {
             pending: Pending::default(),
             calls: VecDeque::new(),
             call_bytes: 0,
-            serving: HashSet::new(),
-            cancelled: HashSet::new(),
+            serving: Numbered::default(),
             late: Vec::new(),
             releases: VecDeque::new(),
             release_count: 0,
-            undecoded: BTreeSet::new(),
+            undecoded: Vec::new(),
             order: 0,
             farewell: false,
         }
@@ -135,7 +133,7 @@ impl Inbox {
         let index = self.calls.iter().position(|(frame, _)| may_serve(frame.header.chain))?;
         let (frame, order) = self.calls.remove(index)?;
         self.call_bytes -= frame.body.len();
-        self.undecoded.remove(&order);
+        self.decoded(order);
         Some(frame)
     }
 
@@ -146,7 +144,10 @@ impl Inbox {
 
     /// What can be handed to the host now.
     pub(super) fn settlement(&mut self) -> Option<Settlement> {
-        let horizon = self.undecoded.first().copied().unwrap_or(u64::MAX);
+        if self.releases.is_empty() && self.late.is_empty() {
+            return None;
+        }
+        let horizon = self.undecoded.iter().copied().min().unwrap_or(u64::MAX);
         let mut releases = Vec::new();
         while self.releases.front().is_some_and(|(_, order)| *order < horizon) {
             let Some((batch, _)) = self.releases.pop_front() else { break };
@@ -161,14 +162,17 @@ impl Inbox {
 
     /// A frame has been decoded; releases that came after it need not wait for it any more.
     pub(super) fn decoded(&mut self, order: u64) {
-        self.undecoded.remove(&order);
+        // Mostly the only one: a list is faster here than any set.
+        if let Some(index) = self.undecoded.iter().position(|&known| known == order) {
+            self.undecoded.swap_remove(index);
+        }
     }
 
     /// Nobody waits for the answer to this call any more.  False when it has come already.
     pub(super) fn abandon(&mut self, id: u64) -> bool {
         match self.pending.abandon(id) {
             Some((frame, order)) => {
-                self.undecoded.remove(&order);
+                self.decoded(order);
                 self.late.push(frame.body);
                 false
             }
@@ -178,13 +182,12 @@ impl Inbox {
 
     /// Whether the other side has cancelled this call, which is being served.
     pub(super) fn is_cancelled(&self, id: u64) -> bool {
-        self.cancelled.contains(&id)
+        self.serving.get(&id) == Some(&true)
     }
 
     /// A call has been served.
     pub(super) fn served(&mut self, id: u64) {
         self.serving.remove(&id);
-        self.cancelled.remove(&id);
     }
 
     /// Whether the other side has said Bye.
@@ -194,8 +197,8 @@ impl Inbox {
 
     /// The link is broken: no call will be served any more.
     pub(super) fn drop_calls(&mut self) {
-        for (_, order) in self.calls.drain(..) {
-            self.undecoded.remove(&order);
+        for (_, order) in std::mem::take(&mut self.calls) {
+            self.decoded(order);
         }
         self.call_bytes = 0;
     }
@@ -213,7 +216,7 @@ impl Inbox {
         if !self.side.other().numbers(id) {
             return Err(Error::garbled(format!("the id {id:#x} of a call is one of ours")));
         }
-        if !self.serving.insert(id) {
+        if self.serving.insert(id, false).is_some() {
             return Err(Error::garbled(format!("the call {id:#x} is being served already")));
         }
         self.call_bytes += frame.body.len();
@@ -221,7 +224,7 @@ impl Inbox {
         if self.side == Side::Parent && (self.calls.len() >= MAX_CALLS || self.call_bytes > MAX_CALL_BYTES) {
             return Err(Error::garbled("the child asks more at once than can be kept"));
         }
-        self.undecoded.insert(self.order);
+        self.undecoded.push(self.order);
         self.calls.push_back((frame, self.order));
         Ok(Filed::Chain(chain))
     }
@@ -229,7 +232,7 @@ impl Inbox {
     fn file_answer(&mut self, frame: Frame) -> Result<Filed> {
         match self.pending.complete(frame, self.order)? {
             Completed::Expected(bell) => {
-                self.undecoded.insert(self.order);
+                self.undecoded.push(self.order);
                 Ok(Filed::For(bell))
             }
             Completed::Unwanted(body) => {
@@ -253,8 +256,8 @@ impl Inbox {
 
     /// Cancelling is advice: a call that is answered already, or about to be, is not found any more, which is no fault.
     fn file_cancel(&mut self, frame: &Frame) -> Result<Filed> {
-        if self.serving.contains(&frame.header.id) {
-            self.cancelled.insert(frame.header.id);
+        if let Some(cancelled) = self.serving.get_mut(&frame.header.id) {
+            *cancelled = true;
         }
         empty(frame)
     }

@@ -21,6 +21,7 @@ mod inbox;
 mod patience;
 mod wait;
 mod serve;
+mod ask;
 
 use std::borrow::Cow;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -29,19 +30,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
-use crate::host::{Host, Outcome};
-use crate::message::{self, Header, Hello, MAX_BODY, MAX_HELLO, PROTOCOL, encode_releases};
+use crate::host::Host;
+use crate::message::{self, HEADER_LEN, Header, Hello, MAX_HELLO, PROTOCOL, encode_releases};
 use crate::sys::fd::Bell;
 use crate::sys::process;
 use crate::transport::Transport;
 use crate::wire::Writer;
+pub use ask::Answer;
+pub use chain::Visit;
 use crew::Crew;
 use inbox::Inbox;
 use outbox::Outbox;
 use patience::Patience;
-pub use serve::Visit;
 pub use side::Side;
-use wait::{Turn, Want};
 
 /// How long a thread looks for an answer before it sleeps, at most.
 const FOR_ANSWERS: Duration = Duration::from_micros(50);
@@ -72,6 +73,8 @@ pub struct Link {
     process: OnceLock<OwnedFd>,
     at_end: OnceLock<Arc<Bell>>,
     forgotten: AtomicBool,
+    /// Whether `state` has an error, to be read without its lock.
+    broken: AtomicBool,
     state: Mutex<State>,
     send: Mutex<Outbox>,
     /// How many bytes wait in `send`, to be read without its lock.
@@ -89,25 +92,8 @@ struct State {
     crew: Crew,
     /// Why the link is broken.  The first reason stays.
     error: Option<Error>,
-}
-
-/// What a call came back with.  As long as this lives, no release that came after the answer is applied: drop it when the body
-/// is decoded.
-pub struct Answer<'a> {
-    /// How the call ended.
-    pub outcome: Outcome,
-    /// The value, or what was raised.
-    pub body: Vec<u8>,
-    link: &'a Link,
-    order: u64,
-}
-
-impl Drop for Answer<'_> {
-    fn drop(&mut self) {
-        if self.link.at_home().is_ok() {
-            self.link.state().inbox.decoded(self.order);
-        }
-    }
+    /// Room for frames that come in, lent to the leader.
+    spare: Vec<message::Frame>,
 }
 
 impl Link {
@@ -124,7 +110,8 @@ impl Link {
             process: OnceLock::new(),
             at_end: OnceLock::new(),
             forgotten: AtomicBool::new(false),
-            state: Mutex::new(State { inbox: Inbox::new(side), crew: Crew::default(), error: None }),
+            broken: AtomicBool::new(false),
+            state: Mutex::new(State { inbox: Inbox::new(side), crew: Crew::default(), error: None, spare: Vec::new() }),
             send: Mutex::default(),
             backlog: AtomicUsize::new(0),
             for_answers,
@@ -167,7 +154,7 @@ impl Link {
         if !self.state().inbox.await_hello() {
             return Err(Error::refused("the handshake is over"));
         }
-        self.post(self.header(message::Kind::Hello, 0, 0, &body), Cow::Owned(body))?;
+        self.post(&header(message::Kind::Hello, 0, 0, &body), Cow::Owned(body))?;
         let theirs = self.wait_for_hello(deadline).map_err(|error| self.fail(error))?;
         if theirs.protocol == PROTOCOL {
             return Ok(theirs);
@@ -179,63 +166,6 @@ impl Link {
         ))))
     }
 
-    /// Ask and wait for the answer.  Meanwhile serve what the other side asks, when it belongs to this thread's chain or to
-    /// nobody's.
-    ///
-    /// With several threads, use [`ask`](Self::ask): between the return of this and the decoding of the body another thread
-    /// may apply a release that the other side sent after the answer.
-    pub fn call(&self, host: &dyn Host, body: &[u8]) -> Result<(Outcome, Vec<u8>)> {
-        let mut answer = self.ask(host, body, None)?;
-        Ok((answer.outcome, std::mem::take(&mut answer.body)))
-    }
-
-    /// Like [`call`](Self::call), with a deadline, and with an answer that holds later releases back until it is decoded.
-    pub fn ask(&self, host: &dyn Host, body: &[u8], deadline: Option<Instant>) -> Result<Answer<'_>> {
-        let bell = self.begin(host, body)?;
-        chain::check_depth()?;
-        let _visit = self.enter()?;
-        let chain = self.chain().unwrap_or_default();
-        let id = self.post_call(host, chain, body, Some(&bell))?;
-        loop {
-            match self.turn(host, Want::Answer(id), &bell, deadline) {
-                Turn::Answer(frame, order) => return Ok(self.answer(frame, order)),
-                Turn::Failed(error) => return Err(error),
-                Turn::Interrupted => host.interrupted().inspect_err(|_| self.abandon(id))?,
-                Turn::TimedOut => {
-                    self.abandon(id);
-                    return Err(Error::new(Kind::TimedOut, "no answer came in time"));
-                }
-                turn => self.attend(host, turn, &bell)?,
-            }
-        }
-    }
-
-    /// Ask without waiting: [`pump`](Self::pump) until [`finish`](Self::finish) has the answer.
-    pub fn start(&self, host: &dyn Host, body: &[u8]) -> Result<u64> {
-        self.begin(host, body)?;
-        let chain = self.chain().unwrap_or_else(|| self.new_chain());
-        self.post_call(host, chain, body, None)
-    }
-
-    /// The answer to a call that was started, if it is here.
-    pub fn finish(&self, id: u64) -> Result<Option<Answer<'_>>> {
-        self.usable()?;
-        let mut state = self.state();
-        if let Some((frame, order)) = state.inbox.pending.take(id) {
-            drop(state);
-            return Ok(Some(self.answer(frame, order)));
-        }
-        state.error.clone().map_or(Ok(None), Err)
-    }
-
-    /// Give up a call that was started: its answer goes to [`Host::discard`].
-    pub fn abandon(&self, id: u64) {
-        if self.usable().is_ok() && self.state().inbox.abandon(id) {
-            // If it does not go now it goes before the next frame; a failure shows there, too.
-            let _ = self.post(self.header(message::Kind::Cancel, id, 0, &[]), Cow::Borrowed(&[]));
-        }
-    }
-
     /// Hand what has been given back to the host, and send what the host gives back.  Never waits: what cannot go now stays
     /// with the host.
     pub fn flush_releases(&self, host: &dyn Host) -> Result<()> {
@@ -245,7 +175,7 @@ impl Link {
             return Ok(());
         }
         let frame = release_frame(&host.queued_releases());
-        if frame.is_empty() { Ok(()) } else { self.post(frame, Cow::Borrowed(&[])) }
+        if frame.is_empty() { Ok(()) } else { self.post(&frame, Cow::Borrowed(&[])) }
     }
 
     /// Send ids back now, from a destructor: without waiting, and without running anything of the host's.  Whether they went;
@@ -254,7 +184,7 @@ impl Link {
         if self.usable().is_err() || self.backlog.load(Ordering::Acquire) > 0 {
             return false;
         }
-        self.post(release_frame(releases), Cow::Borrowed(&[])).is_ok()
+        self.post(&release_frame(releases), Cow::Borrowed(&[])).is_ok()
     }
 
     /// End the conversation: say Bye if that goes without waiting, and wake every waiter.
@@ -291,11 +221,11 @@ impl Link {
     /// Be in a chain, a new one if the current thread is in none: what is asked while the guard lives belongs to it.
     ///
     /// A face that keeps something for the length of a chain needs to know it before it writes the call.
-    pub fn enter(&self) -> Result<Option<Visit<'_>>> {
+    pub fn enter(&self) -> Result<Option<Visit>> {
         self.usable()?;
         match self.chain() {
             Some(_) => Ok(None),
-            None => self.visit(self.new_chain(), None, &chain::bell()?).map(Some),
+            None => Visit::begin(self.number, self.new_chain(), None).map(Some),
         }
     }
 
@@ -318,41 +248,8 @@ impl Link {
         self.forgotten.store(true, Ordering::Release);
     }
 
-    /// Checks at the start of everything that a thread of the host does.
-    fn begin(&self, host: &dyn Host, body: &[u8]) -> Result<Arc<Bell>> {
-        if body.len() > MAX_BODY as usize {
-            return Err(Error::refused(format!("a call of {} bytes is too long", body.len())));
-        }
-        self.usable()?;
-        self.settle(host)?;
-        chain::bell()
-    }
-
-    fn post_call(&self, host: &dyn Host, chain: u64, body: &[u8], bell: Option<&Arc<Bell>>) -> Result<u64> {
-        let id = self.side.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1);
-        let mut head = release_frame(&host.queued_releases());
-        head.extend_from_slice(&self.header(message::Kind::Call, id, chain, body));
-        // Before the first byte goes: another thread may read the answer before this one gets any further.
-        self.state().inbox.pending.add(id, bell.cloned());
-        self.post(head, Cow::Borrowed(body))?;
-        Ok(id)
-    }
-
-    fn answer(&self, frame: message::Frame, order: u64) -> Answer<'_> {
-        let outcome = match frame.header.kind {
-            message::Kind::Raised => Outcome::Raised,
-            _ => Outcome::Answered,
-        };
-        Answer { outcome, body: frame.body, link: self, order }
-    }
-
-    fn header(&self, kind: message::Kind, id: u64, chain: u64, body: &[u8]) -> Vec<u8> {
-        // Every body was checked against MAX_BODY, which fits.
-        Header { kind, id, chain, len: body.len() as u32 }.encode().to_vec()
-    }
-
     /// Put bytes in order to be sent.  What does not go at once goes when the leader finds room.
-    fn post(&self, head: Vec<u8>, body: Cow<'_, [u8]>) -> Result<()> {
+    fn post(&self, head: &[u8], body: Cow<'_, [u8]>) -> Result<()> {
         let posted = {
             let mut outbox = self.outbox();
             let posted = outbox.post(&*self.transport, head, body);
@@ -400,6 +297,7 @@ impl Link {
                 return;
             }
             state.error = Some(error);
+            self.broken.store(true, Ordering::Release);
             state.inbox.drop_calls();
             state.inbox.pending.fail_all().iter().for_each(|bell| bell.ring());
             state.crew.ring_all();
@@ -407,8 +305,8 @@ impl Link {
         {
             let mut outbox = self.outbox();
             if parting == Parting::Bye {
-                let bye = self.header(message::Kind::Bye, 0, 0, &[]);
-                let _ = outbox.post(&*self.transport, bye, Cow::Borrowed(&[]));
+                let bye = header(message::Kind::Bye, 0, 0, &[]);
+                let _ = outbox.post(&*self.transport, &bye, Cow::Borrowed(&[]));
             }
             outbox.end();
             self.backlog.store(0, Ordering::Release);
@@ -425,6 +323,9 @@ impl Link {
 
     fn usable(&self) -> Result<()> {
         self.at_home()?;
+        if !self.broken.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.state().error.clone().map_or(Ok(()), Err)
     }
 
@@ -472,6 +373,11 @@ enum Parting {
     Silent,
 }
 
+fn header(kind: message::Kind, id: u64, chain: u64, body: &[u8]) -> [u8; HEADER_LEN] {
+    // Every body was checked against MAX_BODY, which fits.
+    Header { kind, id, chain, len: body.len() as u32 }.encode()
+}
+
 /// A whole Release frame, or nothing.
 fn release_frame(releases: &[(u64, u64)]) -> Vec<u8> {
     if releases.is_empty() {
@@ -479,7 +385,5 @@ fn release_frame(releases: &[(u64, u64)]) -> Vec<u8> {
     }
     let mut body = Writer::new();
     encode_releases(releases, &mut body);
-    let len = body.len() as u32;
-    let header = Header { kind: message::Kind::Release, id: 0, chain: 0, len };
-    [&header.encode()[..], body.as_slice()].concat()
+    [&header(message::Kind::Release, 0, 0, body.as_slice()), body.as_slice()].concat()
 }

@@ -20,16 +20,16 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Send `head` and `body` after everything that waits.  A body that goes at once is not copied.
-    pub(super) fn post(&mut self, transport: &dyn Transport, head: Vec<u8>, body: Cow<'_, [u8]>) -> Result<()> {
+    pub(super) fn post(&mut self, transport: &dyn Transport, head: &[u8], body: Cow<'_, [u8]>) -> Result<()> {
         if self.ended {
             return Ok(());
         }
         let mut gone = 0;
         if self.queue.is_empty() {
-            gone = transport.send(&[IoSlice::new(&head), IoSlice::new(&body)])?;
+            gone = transport.send(&[IoSlice::new(head), IoSlice::new(&body)])?;
         }
         let gone_of_body = gone.saturating_sub(head.len());
-        self.keep(Cow::Owned(head), gone);
+        self.keep(Cow::Borrowed(head), gone);
         self.keep(body, gone_of_body);
         Ok(())
     }

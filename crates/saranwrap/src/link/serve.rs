@@ -1,13 +1,13 @@
 //! Serving: what the other side asks of this one, and what it gives back.  Waiting for it is not done here.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::chain::{self, Visit};
 use super::inbox::Settlement;
 use super::wait::{Turn, Want};
-use super::{Link, Side, chain, release_frame};
+use super::{Link, Side, State, header, release_frame};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Host, Outcome};
 use crate::message::{self, Frame, Header, MAX_BODY};
@@ -24,7 +24,8 @@ const TURNS: u64 = 1024;
 impl Link {
     /// Serve what has come in and may be served by this thread, without waiting for more.
     pub fn serve_ready(&self, host: &dyn Host) -> Result<()> {
-        let bell = self.begin(host, &[])?;
+        self.usable()?;
+        let bell = chain::bell()?;
         loop {
             let turn = self.state().turn_for(self.side, Want::Call, &bell);
             match turn {
@@ -37,7 +38,8 @@ impl Link {
 
     /// Serve until the other side says Bye or the link ends: the main loop of a child.
     pub fn serve(&self, host: &dyn Host) -> Result<()> {
-        let bell = self.begin(host, &[])?;
+        self.usable()?;
+        let bell = chain::bell()?;
         self.state().crew.set_server(Some(Arc::clone(&bell)));
         let served = self.serve_until_the_end(host, &bell);
         if self.at_home().is_err() {
@@ -96,15 +98,15 @@ impl Link {
 
     fn serve_one(&self, host: &dyn Host, frame: &Frame, bell: &Arc<Bell>) -> Result<()> {
         let Header { id, chain, .. } = frame.header;
-        let mut visit = self.visit(chain, Some(id), bell)?;
-        let mut out = Writer::new();
+        let visit = Visit::begin(self.number, chain, Some(id))?;
+        let stay = self.begin_serving(id, chain, bell);
+        let mut out = Writer::with_capacity(64);
         let applied = host.apply(&frame.body, &mut out);
-        visit.returned = true;
+        stay.returned();
         drop(visit);
         // The code behind the call may have forked, and this may be the new process.
-        self.usable()?;
+        self.at_home()?;
         let outcome = applied.map_err(|error| self.fail(error))?;
-        self.state().inbox.served(id);
         self.served.fetch_add(1, Ordering::Relaxed);
         self.post_answer(host, frame.header, outcome, out.into_vec())?;
         host.sent();
@@ -122,49 +124,76 @@ impl Link {
             Outcome::Answered => message::Kind::Reply,
             Outcome::Raised => message::Kind::Raised,
         };
-        let head = self.header(kind, asked.id, asked.chain, &body);
+        let head = header(kind, asked.id, asked.chain, &body);
         // Behind the answer, never ahead of it: it may name objects whose last proxy here has gone by now.
-        body.extend_from_slice(&release_frame(&host.queued_releases()));
-        self.post(head, Cow::Owned(body))
+        let releases = host.queued_releases();
+        if !releases.is_empty() {
+            body.extend_from_slice(&release_frame(&releases));
+        }
+        self.post(&head, Cow::Owned(body))
     }
 
-    pub(super) fn visit(&self, chain: u64, serving: Option<u64>, bell: &Arc<Bell>) -> Result<Visit<'_>> {
-        chain::push(chain::Entry { link: self.number, chain, serving })?;
+    fn begin_serving<'a>(&'a self, id: u64, chain: u64, bell: &'a Arc<Bell>) -> Serving<'a> {
         let owned = self.state().crew.own(chain, bell);
-        Ok(Visit { link: self, chain, bell: Arc::clone(bell), owned, returned: serving.is_none(), thread: PhantomData })
+        Serving { stay: Some(Stay { link: self, chain, bell, owned }), id }
     }
 }
 
-/// A thread's stay in a chain; it ends where it began, in the same thread and the innermost first.
+/// While this lives the calls of a chain are for this thread.
 #[derive(Debug)]
-pub struct Visit<'a> {
-    link: &'a Link,
-    chain: u64,
-    bell: Arc<Bell>,
-    /// Whether the thread was not in the chain before.
-    owned: bool,
-    /// Whether the host has come back; if it has not, it has panicked, and the other side would wait for ever.
-    returned: bool,
-    /// The stack of chains is the thread's own: no other thread may end the stay.
-    thread: PhantomData<*const ()>,
+pub(super) struct Stay<'a> {
+    pub(super) link: &'a Link,
+    pub(super) chain: u64,
+    pub(super) bell: &'a Arc<Bell>,
+    /// Whether they were not before.
+    pub(super) owned: bool,
 }
 
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        chain::pop();
-        if self.link.forgotten.load(Ordering::Acquire) {
+impl Stay<'_> {
+    fn end(&mut self, state: &mut State) {
+        if !std::mem::take(&mut self.owned) {
             return;
         }
-        if !self.returned {
-            self.link.break_with(Error::refused("the host panicked while it served a call"));
+        state.crew.disown(self.chain, self.bell);
+        // A call that came too late for this thread is for another one now.
+        if state.inbox.chains().any(|chain| chain == self.chain) {
+            state.crew.ring_for(self.link.side, self.chain, self.bell);
         }
-        if self.owned {
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        if self.owned && self.link.at_home().is_ok() {
             let mut state = self.link.state();
-            state.crew.disown(self.chain, &self.bell);
-            // A call that came too late for this thread is for another one now.
-            if state.inbox.chains().any(|chain| chain == self.chain) {
-                state.crew.ring_for(self.link.side, self.chain, &self.bell);
-            }
+            self.end(&mut state);
+        }
+    }
+}
+
+/// A call while the host applies it.
+struct Serving<'a> {
+    /// `None` once the host has come back; if it has not, it has panicked, and the other side would wait for ever.
+    stay: Option<Stay<'a>>,
+    id: u64,
+}
+
+impl Serving<'_> {
+    fn returned(mut self) {
+        if let Some(mut stay) = self.stay.take()
+            && stay.link.at_home().is_ok()
+        {
+            let mut state = stay.link.state();
+            state.inbox.served(self.id);
+            stay.end(&mut state);
+        }
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if let Some(stay) = &self.stay {
+            stay.link.break_with(Error::refused("the host panicked while it served a call"));
         }
     }
 }

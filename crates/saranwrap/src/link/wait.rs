@@ -74,8 +74,8 @@ impl State {
     }
 
     /// Put frames where they belong, and wake whom they are for.
-    fn file(&mut self, side: Side, frames: Vec<Frame>, me: &Arc<Bell>) -> Result<()> {
-        for frame in frames {
+    fn file(&mut self, side: Side, frames: &mut Vec<Frame>, me: &Arc<Bell>) -> Result<()> {
+        for frame in frames.drain(..) {
             match self.inbox.file(frame)? {
                 Filed::For(Some(bell)) if !Arc::ptr_eq(&bell, me) => bell.ring(),
                 Filed::Chain(chain) => self.crew.ring_for(side, chain, me),
@@ -97,14 +97,17 @@ impl Link {
             return Turn::Failed(error);
         }
         let limit = self.patience(want).limit();
-        let leads = {
+        let spare = {
             let mut state = self.state();
             if let Some(turn) = state.turn_for(self.side, want, me) {
                 return turn;
             }
-            !limit.is_zero() && state.crew.lead(me)
+            let looks = !limit.is_zero() && state.crew.lead(me);
+            looks.then(|| std::mem::take(&mut state.spare))
         };
-        if leads && let Some(turn) = self.look(want, me, limit.min(ATTACHED)) {
+        if let Some(spare) = spare
+            && let Some(turn) = self.look(want, me, limit.min(ATTACHED), spare)
+        {
             return turn;
         }
         let mut turn = None;
@@ -122,19 +125,19 @@ impl Link {
 
     /// The leader looks for its turn without leaving the host's world.  A host with a global lock that others are after would wait
     /// for it far longer, after a sleep however short, than most answers take.
-    fn look(&self, want: Want, me: &Arc<Bell>, limit: Duration) -> Option<Turn> {
+    fn look(&self, want: Want, me: &Arc<Bell>, limit: Duration, mut frames: Vec<Frame>) -> Option<Turn> {
         for _ in 0..FINDS {
             if !self.transport.spin(limit) {
                 return None;
             }
-            let mut frames = Vec::new();
             let received = self.transport.receive(&mut frames);
             let (turn, filed) = {
                 let mut state = self.state();
-                let filed = state.file(self.side, frames, me);
+                let filed = state.file(self.side, &mut frames, me);
                 let turn = state.turn_for(self.side, want, me);
                 if turn.is_some() {
                     state.crew.abdicate(me);
+                    state.spare = std::mem::take(&mut frames);
                 }
                 (turn, filed)
             };
@@ -280,7 +283,7 @@ impl Link {
     fn receive(&self, me: &Arc<Bell>) -> Result<Received> {
         let mut frames = Vec::new();
         let received = self.transport.receive(&mut frames);
-        self.state().file(self.side, frames, me)?;
+        self.state().file(self.side, &mut frames, me)?;
         self.still_there(received?)
     }
 

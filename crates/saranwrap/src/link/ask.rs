@@ -1,0 +1,136 @@
+//! Asking: a call of this side from its first byte to its answer.  Waiting for it is not done here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::serve::Stay;
+use super::wait::{Turn, Want};
+use super::{Link, chain, header, release_frame};
+use crate::error::{Error, Kind, Result};
+use crate::host::{Host, Outcome};
+use crate::message::{self, MAX_BODY};
+use crate::sys::fd::Bell;
+
+/// What a call came back with.  As long as this lives, no release that came after the answer is applied: drop it when the body
+/// is decoded.
+pub struct Answer<'a> {
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// The value, or what was raised.
+    pub body: Vec<u8>,
+    link: &'a Link,
+    order: u64,
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        if self.link.at_home().is_ok() {
+            self.link.state().inbox.decoded(self.order);
+        }
+    }
+}
+
+impl Link {
+    /// Ask and wait for the answer.  Meanwhile serve what the other side asks, when it belongs to this thread's chain or to
+    /// nobody's.
+    ///
+    /// With several threads, use [`ask`](Self::ask): between the return of this and the decoding of the body another thread
+    /// may apply a release that the other side sent after the answer.
+    pub fn call(&self, host: &dyn Host, body: &[u8]) -> Result<(Outcome, Vec<u8>)> {
+        let mut answer = self.ask(host, body, None)?;
+        Ok((answer.outcome, std::mem::take(&mut answer.body)))
+    }
+
+    /// Like [`call`](Self::call), with a deadline, and with an answer that holds later releases back until it is decoded.
+    pub fn ask(&self, host: &dyn Host, body: &[u8], deadline: Option<Instant>) -> Result<Answer<'_>> {
+        self.check(body)?;
+        let bell = chain::bell()?;
+        chain::check_depth()?;
+        let _visit = self.enter()?;
+        let chain = self.chain().unwrap_or_default();
+        let id = self.new_call();
+        let _stay = self.open(id, chain, &bell);
+        self.post_call(host, id, chain, body)?;
+        loop {
+            match self.turn(host, Want::Answer(id), &bell, deadline) {
+                Turn::Answer(frame, order) => return Ok(self.answer(frame, order)),
+                Turn::Failed(error) => return Err(error),
+                Turn::Interrupted => host.interrupted().inspect_err(|_| self.abandon(id))?,
+                Turn::TimedOut => {
+                    self.abandon(id);
+                    return Err(Error::new(Kind::TimedOut, "no answer came in time"));
+                }
+                turn => self.attend(host, turn, &bell)?,
+            }
+        }
+    }
+
+    /// Ask without waiting: [`pump`](Self::pump) until [`finish`](Self::finish) has the answer.
+    pub fn start(&self, host: &dyn Host, body: &[u8]) -> Result<u64> {
+        self.check(body)?;
+        self.settle(host)?;
+        let chain = self.chain().unwrap_or_else(|| self.new_chain());
+        let id = self.new_call();
+        self.state().inbox.pending.add(id, None);
+        self.post_call(host, id, chain, body)?;
+        Ok(id)
+    }
+
+    /// The answer to a call that was started, if it is here.
+    pub fn finish(&self, id: u64) -> Result<Option<Answer<'_>>> {
+        self.usable()?;
+        let mut state = self.state();
+        if let Some((frame, order)) = state.inbox.pending.take(id) {
+            drop(state);
+            return Ok(Some(self.answer(frame, order)));
+        }
+        state.error.clone().map_or(Ok(None), Err)
+    }
+
+    /// Give up a call that was started: its answer goes to [`Host::discard`].
+    pub fn abandon(&self, id: u64) {
+        if self.usable().is_ok() && self.state().inbox.abandon(id) {
+            // If it does not go now it goes before the next frame; a failure shows there, too.
+            let _ = self.post(&header(message::Kind::Cancel, id, 0, &[]), Cow::Borrowed(&[]));
+        }
+    }
+
+    fn check(&self, body: &[u8]) -> Result<()> {
+        if body.len() > MAX_BODY as usize {
+            return Err(Error::refused(format!("a call of {} bytes is too long", body.len())));
+        }
+        self.usable()
+    }
+
+    fn new_call(&self) -> u64 {
+        self.side.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// A call is about to go.  Before its first byte does: another thread may read the answer before this one gets any further.
+    fn open<'a>(&'a self, id: u64, chain: u64, bell: &'a Arc<Bell>) -> Stay<'a> {
+        let mut state = self.state();
+        state.inbox.pending.add(id, Some(Arc::clone(bell)));
+        let owned = state.crew.own(chain, bell);
+        Stay { link: self, chain, bell, owned }
+    }
+
+    fn post_call(&self, host: &dyn Host, id: u64, chain: u64, body: &[u8]) -> Result<()> {
+        let header = header(message::Kind::Call, id, chain, body);
+        let mut head = release_frame(&host.queued_releases());
+        if head.is_empty() {
+            return self.post(&header, Cow::Borrowed(body));
+        }
+        head.extend_from_slice(&header);
+        self.post(&head, Cow::Borrowed(body))
+    }
+
+    fn answer(&self, frame: message::Frame, order: u64) -> Answer<'_> {
+        let outcome = match frame.header.kind {
+            message::Kind::Raised => Outcome::Raised,
+            _ => Outcome::Answered,
+        };
+        Answer { outcome, body: frame.body, link: self, order }
+    }
+}
