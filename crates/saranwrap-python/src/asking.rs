@@ -29,7 +29,9 @@ impl Session {
         let all: Vec<Bound<'py, PyAny>> = args.iter().map(|&arg| arg.clone()).collect();
         Self::exchange(slf, &head, &arguments(op, &all), |encoder| {
             args.iter().enumerate().try_for_each(|(place, arg)| match arg.cast::<PyTuple>() {
-                Ok(positional) if is_positional(op, place) => encoder.positional(positional),
+                Ok(positional) if is_positional(op, place) => {
+                    encoder.positional(&positional.iter().collect::<Vec<_>>())
+                }
                 _ => encoder.value(arg),
             })
         })
@@ -46,8 +48,22 @@ impl Session {
         let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
         arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
         Self::exchange(slf, &head, &arguments, |encoder| {
-            encoder.positional(args)?;
+            encoder.positional(&arguments[..args.len()])?;
             encoder.kwargs(kwargs)
+        })
+    }
+
+    /// Apply a special method of the object with this id.
+    pub(crate) fn special<'py>(
+        slf: &Bound<'py, Self>,
+        target: u64,
+        name: &str,
+        operands: &[Bound<'py, PyAny>],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let head = Request { op: Op::Special, target, argc: 2 };
+        Self::exchange(slf, &head, operands, |encoder| {
+            encoder.text(name);
+            encoder.positional(operands)
         })
     }
 

@@ -16,6 +16,7 @@ use crate::guard;
 use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::session::Session;
+use crate::special;
 
 pub(crate) struct PyHost<'a, 'py> {
     session: &'a Bound<'py, Session>,
@@ -149,7 +150,7 @@ impl<'py> PyHost<'_, 'py> {
         match (op, args) {
             // A function tells its signature in place of the code that a child may not see.
             (Op::GetAttr, [name]) if guarded && name.eq("__signature__")? => {
-                plain(special(&object()?, name, &PyTuple::empty(py).into_any()))
+                plain(special::apply(&object()?, name, &PyTuple::empty(py).into_any()))
             }
             (Op::GetAttr, [name]) => plain(object()?.getattr(name.cast::<PyString>()?)),
             (Op::SetAttr, [name, value]) => done(object()?.setattr(name.cast::<PyString>()?, value)),
@@ -162,7 +163,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::CallAttr, [name, args, kwargs]) => {
                 plain(call(&object()?.getattr(name.cast::<PyString>()?)?, args, kwargs))
             }
-            (Op::Special, [name, args]) => plain(special(&object()?, name, args)),
+            (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
             (Op::Super, [class, name, rest @ ..]) => {
                 let rest = PyTuple::new(py, rest)?;
                 plain(names::SUPER.get(py)?.call1((object()?, class, name, rest)))
@@ -263,15 +264,6 @@ fn call<'py>(
     let kwargs = kwargs.cast::<PyDict>()?;
     let kwargs = if kwargs.is_empty() { None } else { Some(kwargs) };
     object.call(args.cast::<PyTuple>()?, kwargs)
-}
-
-/// `type(object).name(object, *args)`, as the interpreter itself calls special methods.
-fn special<'py>(
-    object: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    names::SPECIAL.get(object.py())?.call1((object, name, args))
 }
 
 /// The names of an object's attributes, by value.

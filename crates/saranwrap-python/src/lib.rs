@@ -1,7 +1,7 @@
 //! The face: the extension module `saranwrap._native`, as the package `saranwrap` uses it. Everything a user sees is in the package.
 //!
-//! Rooms in reading order: `names` and `fault` are used by all; `loans` and `exports` keep what crossed; `proxy`, `classes`,
-//! `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together.
+//! Rooms in reading order: `names` and `fault` are used by all; `loans` and `exports` keep what crossed; `proxy`, `special`,
+//! `classes`, `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together.
 
 use pyo3::prelude::*;
 
@@ -17,6 +17,7 @@ mod loans;
 mod names;
 mod proxy;
 mod session;
+mod special;
 
 /// The Rust side of saranwrap.
 #[pymodule]
