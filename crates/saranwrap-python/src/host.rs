@@ -10,7 +10,7 @@ use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
-use crate::convert::{Decoder, Encoder, Mode};
+use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
 use crate::fault::{Fault, Result};
 use crate::guard;
 use crate::loans::{self, Key, Scope};
@@ -44,11 +44,13 @@ enum Answer<'py> {
     Root(Bound<'py, PyAny>),
     /// By value to any depth.
     Copy(Bound<'py, PyAny>, Mode),
+    /// What was to be called: the asker is to do it.
+    Uncalled(Bound<'py, PyAny>),
 }
 
 impl<'py> Answer<'py> {
     fn object(&self) -> &Bound<'py, PyAny> {
-        let (Self::Plain(object) | Self::Root(object) | Self::Copy(object, _)) = self;
+        let (Self::Plain(object) | Self::Root(object) | Self::Copy(object, _) | Self::Uncalled(object)) = self;
         object
     }
 }
@@ -161,7 +163,14 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Eq, [rhs]) => plain(names::EQ.get(py)?.call1((object()?, rhs))),
             (Op::Call, [args, kwargs]) => plain(call(&object()?, args, kwargs)),
             (Op::CallAttr, [name, args, kwargs]) => {
-                plain(call(&object()?.getattr(name.cast::<PyString>()?)?, args, kwargs))
+                let attribute = object()?.getattr(name.cast::<PyString>()?)?;
+                if is_for_asker(self.session, &attribute)? {
+                    return Ok(Answer::Uncalled(attribute));
+                }
+                if guarded {
+                    guard::check_reach(Op::Call, &attribute, &[])?;
+                }
+                plain(call(&attribute, args, kwargs))
             }
             (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
             (Op::Super, [class, name, rest @ ..]) => {
@@ -210,6 +219,7 @@ impl<'py> PyHost<'_, 'py> {
         let result = match &performed.answer {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
+            Answer::Uncalled(object) => encoder.uncalled(object),
         };
         let result = result.and_then(|()| self.trailer(&mut encoder, key));
         if result.is_err() {

@@ -5,8 +5,10 @@
 
 use pyo3::prelude::*;
 
+mod addresses;
 mod asking;
 mod buffer;
+mod callsite;
 mod classes;
 mod convert;
 mod exports;
@@ -14,6 +16,8 @@ mod fault;
 mod guard;
 mod host;
 mod loans;
+mod method;
+mod mirror;
 mod names;
 mod proxy;
 mod session;

@@ -85,6 +85,12 @@ names! {
     REDUCE_PARTS = "saranwrap._host"."reduce_parts";
     HOME = "saranwrap._home"."answer";
     STATUS = "saranwrap._host"."status";
+    // Where an attribute is asked for.
+    GETFRAME = "sys"."_getframe";
+    GETTRACE = "sys"."gettrace";
+    OPMAP = "opcode"."opmap";
+    METHOD = "types"."MethodType";
+    ENUM_META = "enum"."EnumMeta";
     EQ = "operator"."eq";
     SYS_MODULES = "sys"."modules";
     DIR = "builtins"."dir";
