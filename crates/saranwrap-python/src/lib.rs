@@ -22,6 +22,7 @@ mod names;
 mod proxy;
 mod session;
 mod special;
+mod waiter;
 
 /// The Rust side of saranwrap.
 #[pymodule]
@@ -31,7 +32,9 @@ mod _native {
     #[pymodule_export]
     use crate::proxy::{Proxy, Ref, Val, call, identity};
     #[pymodule_export]
-    use crate::session::{Session, Waiter};
+    use crate::session::Session;
+    #[pymodule_export]
+    use crate::waiter::Waiter;
 
     use pyo3::prelude::*;
     use pyo3::types::PyModule;

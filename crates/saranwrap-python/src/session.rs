@@ -26,6 +26,7 @@ use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::names;
 use crate::proxy::Proxy;
+use crate::waiter::Waiter;
 
 /// A child that does not greet within this time is not going to.
 const GREETING: Duration = Duration::from_secs(60);
@@ -196,7 +197,7 @@ impl Session {
 
     /// Something to wait on for the child's end that does not keep the session alive.
     fn waiter(&self) -> Waiter {
-        Waiter { child: self.child.clone() }
+        Waiter::of(self.child.clone())
     }
 
     /// After a fork, in the new process: the link belongs to the other one.
@@ -488,22 +489,6 @@ impl Session {
         }
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
-    }
-}
-
-/// Waits for the end of a child.
-#[pyclass(frozen, module = "saranwrap._native")]
-pub(crate) struct Waiter {
-    child: Option<Arc<Child>>,
-}
-
-#[pymethods]
-impl Waiter {
-    /// Return when the child has ended.
-    fn wait(&self, py: Python<'_>) {
-        if let Some(child) = &self.child {
-            py.detach(|| child.wait(None));
-        }
     }
 }
 
