@@ -8,6 +8,7 @@ from abc import ABCMeta
 from collections.abc import Iterable
 from typing import Any
 
+from saranwrap._members import tell_apart
 from saranwrap._native import OPS, identity
 from saranwrap._remote import RemoteType, local_attribute, local_bases, raw_dict, remote_base, session_of
 
@@ -29,6 +30,7 @@ def derive(meta: Any, name: str, bases: tuple[type, ...], namespace: dict[str, A
     assert session is not None
     if any(session_of(base) is not session for base in remote):
         raise TypeError(f"cannot derive {name!r}: its bases live in different children")
+    tell_apart(remote)
     local = {**namespace, "__slots__": (), "_saran_derived_": True}
     local.update(_saran_session_=None, _saran_hold_=session, _saran_number_=0, _saran_twin_=None, _saran_named_=None)
     # The child's twin of the class gives them to the remote `__init_subclass__`; here only a local one may want them.

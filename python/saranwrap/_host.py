@@ -3,62 +3,25 @@
 from __future__ import annotations
 
 import copyreg
-import operator
 import os
 import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 from saranwrap import _valued, _values
 
-# Operators by the name of their reflected form, for C sequences: they concatenate without having one.
-_REFLECTED = {"__radd__": operator.add}
-# The interpreter demands exactly these types of these methods, so a subclass does not stay a reference.
-_EXACT = {
-    "__repr__": str, "__str__": str, "__format__": str, "__bytes__": bytes, "__float__": float,
-    "__int__": int, "__index__": int, "__len__": int, "__hash__": int, "__length_hint__": int,
-}  # fmt: skip
-# Strings hash differently in each process, so what hashes as one of these is hashed by whoever asks.
+# Texts hash differently in each process, so what hashes as one of these is hashed by whoever asks.
 _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash__)
 
-# Operations that have one operand, or whose other operand has no say: the interpreter's own way to do them knows best.
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    "__getitem__": operator.getitem, "__setitem__": operator.setitem, "__delitem__": operator.delitem,
-    "__contains__": operator.contains, "__len__": len, "__iter__": iter, "__next__": next, "__neg__": operator.neg,
-    "__pos__": operator.pos, "__invert__": operator.invert, "__abs__": abs, "__index__": operator.index, "__bool__": bool,
-    "__reversed__": reversed, "__repr__": repr, "__str__": str, "__format__": format,
-}  # fmt: skip
+
+def hashed(obj: Any) -> Any:
+    """The hash of `obj`, or the value that it hashes as."""
+    method: Any = type(obj).__hash__
+    return _valued.plain(obj) if method in _VALUE_HASHES else hash(obj)
 
 
-def special(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
-    """Special method `name` of `obj`, as the interpreter itself applies it."""
-    if name in _OPERATIONS:
-        return _exact(name, _OPERATIONS[name](obj, *args))
-    if name == "__buffer__":
-        return _buffer(obj)
-    if name == "__signature__":
-        import inspect
-
-        return inspect.signature(obj)
-    method = getattr(type(obj), name, None)
-    if method is None:
-        if name in _REFLECTED:
-            return _REFLECTED[name](args[0], obj)
-        raise AttributeError(f"{type(obj).__name__!r} object has no attribute {name!r}")
-    if name == "__hash__" and method in _VALUE_HASHES:
-        return _valued.plain(obj)
-    return _exact(name, method(obj, *args))
-
-
-def _exact(name: str, result: Any) -> Any:
-    exact = _EXACT.get(name)
-    if exact is not None and type(result) is not exact and isinstance(result, exact):
-        return _valued.plain(result)
-    return result
-
-
-def _buffer(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
+def buffer_parts(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
+    """The bytes of an object that offers a buffer, and how they are laid out."""
     view = memoryview(obj)
     return view.tobytes(), view.format, tuple(view.shape or ())
 

@@ -8,7 +8,17 @@ from typing import Any
 
 from saranwrap import _valued
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity
-from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, remote_base, session_of
+from saranwrap._remote import (
+    RemoteType,
+    bound,
+    build,
+    is_derived,
+    ours,
+    own_attribute,
+    raw_dict,
+    remote_base,
+    session_of,
+)
 
 EQ, GETATTR, SPECIAL, SUPER, DIR = (OPS[name] for name in ("eq", "getattr", "special", "super", "dir"))
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
@@ -31,6 +41,14 @@ EXCLUDED_NAMES = frozenset(
     "_abc_impl __classcell__ __firstlineno__ __static_attributes__ __mro_entries__ __dir__ __buffer__ "
     "__release_buffer__ __sizeof__".split()
 )
+
+
+# The special methods of proxies whose class is not derived here, as the interpreter calls them soonest: by name.
+FAST: dict[str, Any] = {
+    f"__{name.removeprefix('_saran_')}_": method
+    for name, method in vars(ProxyBase).items()
+    if name.startswith("_saran_")
+}
 
 
 def special_method(name: str, number: int) -> Callable[..., Any]:
@@ -60,6 +78,25 @@ def _ask(self: Any, name: str, number: int, args: tuple[Any, ...]) -> Any:
         # Reached through `super()`, or not overridden here: what the remote class itself does, not our override of it.
         return session.request(SUPER, target, (session.mirror(number), name, args, ()))
     return session.request(SPECIAL, target, (name, args))
+
+
+def of_derived(self: Any, name: str, args: tuple[Any, ...]) -> Any:
+    """A special method that the base of all proxies has, on an instance of a class derived here."""
+    session, target, _ = identity(self)
+    return session.request(SUPER, target, (remote_base(type(self)), name, args, ()))
+
+
+def tell_apart(bases: Iterable[type]) -> None:
+    """From now on the methods of these mirrors can tell an instance from one of a class derived from them here.
+
+    Those of the latter ask for what the mirror itself has, and not for what overrides it: so they must know their class.
+    """
+    for mirror in (base for direct in bases for base in own_attribute(direct, "__mro__")):
+        if isinstance(mirror, RemoteType) and id(mirror) not in ours:
+            number = own_attribute(mirror, "_saran_number_")
+            for name, value in list(raw_dict(mirror).items()):
+                if value is FAST.get(name, mirror):
+                    type.__setattr__(mirror, name, special_method(name, number))
 
 
 def locate(self: Any) -> tuple[Session, int, bool]:
@@ -103,25 +140,6 @@ class RemoteAttribute:
         return session.request(SUPER, target, (session.mirror(self.number), self.name))
 
 
-def _object_special(name: str) -> Callable[..., Any]:
-    def method(self: Any, /, *args: Any) -> Any:
-        session, target, derived = identity(self)
-        if derived:
-            return session.request(SUPER, target, (remote_base(type(self)), name, args, ()))
-        return session.request(SPECIAL, target, (name, args))
-
-    return method
-
-
-_str = _object_special("__str__")
-_repr = _object_special("__repr__")
-
-
-def _prefixed_repr(self: Any) -> str:
-    text: str = _repr(self)
-    return f"saran:{text}" if identity(self)[0].is_parent else text
-
-
 def _dir(self: Any) -> Iterable[str]:
     session, target, _ = identity(self)
     names: tuple[str, ...] = session.request(DIR, target, ())
@@ -158,9 +176,9 @@ ObjectProxy: Any = build(
         "__module__": "saranwrap",
         "__qualname__": "ObjectProxy",
         "__doc__": "The stand-in for an object in another process.",
-        "__repr__": _prefixed_repr,
-        "__str__": _str,
-        "__format__": _object_special("__format__"),
+        "__repr__": FAST["__repr__"],
+        "__str__": FAST["__str__"],
+        "__format__": FAST["__format__"],
         "__dir__": _dir,
         "__eq__": _eq,
         "__hash__": object.__hash__,

@@ -18,6 +18,7 @@ from typing import Any
 from saranwrap import _copies, _exceptions, _valued, _values
 from saranwrap._members import (
     EXCLUDED_NAMES,
+    FAST,
     SPECIAL_NAMES,
     BufferProxy,
     ObjectProxy,
@@ -215,14 +216,14 @@ def _add_members(
         if name in nones:
             namespace[name] = None
         elif name in SPECIAL_NAMES:
-            namespace.setdefault(name, special_method(name, number))
+            namespace.setdefault(name, FAST[name])
         elif name not in EXCLUDED_NAMES:
             namespace.setdefault(name, RemoteAttribute(name, number))
     if concatenates:
-        namespace.setdefault("__radd__", special_method("__radd__", number))
+        namespace.setdefault("__radd__", FAST["__radd__"])
     if "__eq__" in namespace and "__hash__" not in namespace:
         # A class statement with `__eq__` alone would make the class unhashable; the remote one inherits its hash.
-        namespace["__hash__"] = special_method("__hash__", number)
+        namespace["__hash__"] = FAST["__hash__"]
     for name in ("__repr__", "__str__", "__format__", "__dir__"):
         namespace.pop(name, None)
 

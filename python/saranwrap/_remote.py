@@ -95,6 +95,10 @@ class RemoteType(ABCMeta):
         session, number = bound(cls)
         if own_attribute(cls, "_saran_derived_"):
             type.__setattr__(cls, name, value)
+            if name == "__bases__":
+                from saranwrap import _members
+
+                _members.tell_apart((cls,))
         session.request(SETATTR, number, (name, value))
 
     def __delattr__(cls, name: str) -> None:

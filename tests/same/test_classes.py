@@ -143,6 +143,15 @@ test_inheriting = cases(
         "class P(zoo.Point):\n  def __eq__(self, other): return True\n  __hash__ = zoo.Point.__hash__\nP(1) == 5, P(1) == zoo.Point(9), hash(P(1, 2)) == hash((1, 2))"
     ),
     same("class P(zoo.Point):\n  def __add__(self, other): return ('added', other)\nP(1) + 2"),
+    same(
+        "old = zoo.Shelf([1, 2]); left = old[0]\nclass S(zoo.Shelf):\n  def __getitem__(self, i): return ('mine', super().__getitem__(i))\n  def __len__(self): return 100 + super().__len__()\ns = S([3]); s[0], len(s), list(s), 3 in s, repr(s), f'{s}', old[1], len(old), old + [1], zoo.Shelf([5])[0]"
+    ),
+    same(
+        "class A(zoo.Shelf):\n  def __getitem__(self, i): return ('A', super().__getitem__(i))\nclass B(A):\n  def __getitem__(self, i): return ('B', super().__getitem__(i))\nB([1])[0]"
+    ),
+    same(
+        "class S(zoo.Point):\n  def __add__(self, other): return ('mine', super().__add__(other))\nS.__bases__ = (zoo.Point3,)\nS(1) + zoo.Point3(2)"
+    ),
     same("class P(zoo.Point):\n  def __repr__(self): return 'mine'\nrepr(P(1)), str(P(1)), f'{P(1)}'"),
     same("class P(zoo.Point): pass\nP(1, 2).moved(1), type(P(1).moved()) is P, P.origin()"),
     same("class P(zoo.Point):\n  __slots__ = ('extra',)\np = P(1); p.extra = 5; p.extra, p.x"),

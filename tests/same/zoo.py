@@ -137,6 +137,65 @@ class Dynamic:
         return ["log", "made_up_1"]
 
 
+class Watched:
+    """Writes down every attribute that is asked for, and every call."""
+
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "log" and not name.startswith("_"):
+            object.__getattribute__(self, "log").append(f"ask {name}")
+        return object.__getattribute__(self, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("made_up"):
+            return lambda *args: self.log.append((name, *args))
+        raise AttributeError(f"nothing is called {name}")
+
+    def give(self, *args: Any, **options: Any) -> Any:
+        self.log.append(("give", *args))
+        return args[0] if args else options
+
+    def twice(self, value: Any) -> Any:
+        self.log.append(("twice", value))
+        return value * 2
+
+    def replace(self, name: str, value: Any) -> Any:
+        setattr(self, name, value)
+        return name
+
+    def remove(self, name: str) -> Any:
+        delattr(self, name)
+        return name
+
+    def call(self, function: Any, count: int) -> list[Any]:
+        return [function(number) for number in range(count)]
+
+    def fill(self, items: list[Any]) -> list[Any]:
+        items.append(len(items))
+        return items
+
+    def fail(self, *args: Any) -> None:
+        raise ValueError(*args)
+
+    async def later(self, value: Any) -> Any:
+        return value
+
+    @property
+    def maker(self) -> Any:
+        self.log.append("made")
+        return self.give
+
+    @classmethod
+    def of_class(cls, value: Any) -> Any:
+        return (cls.__name__, value)
+
+    @staticmethod
+    def of_none(value: Any) -> Any:
+        return [value]
+
+
 class Colour(enum.Enum):
     RED = 1
     GREEN = 2

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use saranwrap::child::Exit;
 use saranwrap::error::{Error, Kind};
 use saranwrap::host::Outcome;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
-use crate::convert::{Decoder, Encoder, Mode};
+use crate::convert::{Decoder, Encoder, Mode, Told};
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional};
 use crate::loans::{self, Scope};
@@ -29,10 +29,13 @@ impl Session {
         let all: Vec<Bound<'py, PyAny>> = args.iter().map(|&arg| arg.clone()).collect();
         Self::exchange(slf, &head, &arguments(op, &all), |encoder| {
             args.iter().enumerate().try_for_each(|(place, arg)| match arg.cast::<PyTuple>() {
-                Ok(positional) if is_positional(op, place) => encoder.positional(positional),
+                Ok(positional) if is_positional(op, place) => {
+                    encoder.positional(&positional.iter().collect::<Vec<_>>())
+                }
                 _ => encoder.value(arg),
             })
         })
+        .map(|told| told.value)
     }
 
     /// Call the object with this id.
@@ -46,9 +49,44 @@ impl Session {
         let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
         arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
         Self::exchange(slf, &head, &arguments, |encoder| {
-            encoder.positional(args)?;
+            encoder.positional(&arguments[..args.len()])?;
             encoder.kwargs(kwargs)
         })
+        .map(|told| told.value)
+    }
+
+    /// Call an attribute of the object with this id.
+    pub(crate) fn call_attribute<'py>(
+        slf: &Bound<'py, Self>,
+        target: u64,
+        name: &Bound<'py, PyString>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let head = Request { op: Op::CallAttr, target, argc: 3 };
+        let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
+        arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
+        let told = Self::exchange(slf, &head, &arguments, |encoder| {
+            encoder.value(name)?;
+            encoder.positional(&arguments[..args.len()])?;
+            encoder.kwargs(kwargs)
+        })?;
+        if told.uncalled { told.value.call(args, kwargs) } else { Ok(told.value) }
+    }
+
+    /// Apply a special method of the object with this id.
+    pub(crate) fn special<'py>(
+        slf: &Bound<'py, Self>,
+        target: u64,
+        name: &str,
+        operands: &[Bound<'py, PyAny>],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let head = Request { op: Op::Special, target, argc: 2 };
+        Self::exchange(slf, &head, operands, |encoder| {
+            encoder.text(name);
+            encoder.positional(operands)
+        })
+        .map(|told| told.value)
     }
 
     /// One op there and back: write it, wait, read the answer.
@@ -57,7 +95,7 @@ impl Session {
         head: &Request,
         arguments: &[Bound<'py, PyAny>],
         write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<Told<'py>> {
         let py = slf.py();
         let session = slf.get();
         session.check_here(py)?;
@@ -78,17 +116,21 @@ impl Session {
         }
         let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
         let answer = answer.map_err(|error| session.explain(py, &error))?;
-        let decoder = Decoder::new(slf, Reader::new(&answer.body), key).answered(arguments);
-        let value = decoder.answer().map_err(|fault| session.fail(py, fault))?;
+        let mut decoder = Decoder::new(slf, Reader::new(&answer.body), key).answered(arguments);
+        if head.op == Op::CallAttr && answer.outcome == Outcome::Answered {
+            decoder = decoder.of_attribute();
+        }
+        let told = decoder.answer().map_err(|fault| session.fail(py, fault))?;
+        let value = &told.value;
         match answer.outcome {
-            Outcome::Answered => Ok(value),
+            Outcome::Answered => Ok(told),
             Outcome::Raised => {
                 let handled = names::HANDLED.get(py)?.call0()?;
                 if !handled.is_none() {
                     // `raise` would note what was being handled; an exception that comes over a link has to be told.
-                    names::IN_CONTEXT.get(py)?.call1((&value, handled))?;
+                    names::IN_CONTEXT.get(py)?.call1((value, handled))?;
                 }
-                Err(PyErr::from_value(value))
+                Err(PyErr::from_value(told.value))
             }
         }
     }

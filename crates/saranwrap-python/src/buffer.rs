@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::mirror::Mirror;
 use crate::names;
 use crate::proxy::Proxy;
 use crate::session::Session;
@@ -21,8 +22,8 @@ pub(crate) struct BufferProxy {
 #[pymethods]
 impl BufferProxy {
     #[new]
-    fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Proxy::new(session, id, answer, derived)).add_subclass(Self { _layout: 0 })
+    fn new(session: Py<Session>, id: u64, mirror: Py<Mirror>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Proxy::new(session, id, mirror)).add_subclass(Self { _layout: 0 })
     }
 
     /// # Safety

@@ -10,29 +10,15 @@ use saranwrap::op::Op;
 
 use crate::buffer::BufferProxy;
 use crate::fault::{Fault, Result};
+use crate::mirror::Mirror;
 use crate::names;
 use crate::proxy::Proxy;
 use crate::session::Session;
 
-/// The local class for a class of the other side.
-pub(crate) struct Mirror {
-    pub(crate) class: Py<PyAny>,
-    /// What `__class__` of an instance answers.
-    pub(crate) answer: Py<PyAny>,
-    /// Derived here from a remote class.
-    pub(crate) derived: bool,
-}
-
-impl Mirror {
-    fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { class: self.class.clone_ref(py), answer: self.answer.clone_ref(py), derived: self.derived }
-    }
-}
-
 /// The mirror of a class, described by the other side the first time it is met.
-pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror> {
+pub(crate) fn mirror<'py>(session: &Bound<'py, Session>, class: u64) -> Result<Bound<'py, Mirror>> {
     let py = session.py();
-    let find = || session.get().mirrors().get(&class).map(|mirror| mirror.clone_ref(py));
+    let find = || session.get().mirrors().get(&class).map(|mirror| mirror.bind(py).clone());
     if let Some(mirror) = find() {
         return Ok(mirror);
     }
@@ -44,8 +30,7 @@ pub(crate) fn mirror(session: &Bound<'_, Session>, class: u64) -> Result<Mirror>
         return Ok(mirror);
     }
     let (made, answer): (Bound<'_, PyAny>, Bound<'_, PyAny>) = made.extract()?;
-    session.get().register(class, &made, &answer, false);
-    Ok(Mirror { class: made.unbind(), answer: answer.unbind(), derived: false })
+    Ok(session.get().register(class, &made, &answer, false)?)
 }
 
 /// A description that no class can be made of is the other side's fault.
@@ -61,7 +46,7 @@ fn senseless(py: Python<'_>, error: PyErr) -> Fault {
 /// A class handed to the user: from now on it keeps its session alive, as a proxy does.
 pub(crate) fn class<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Bound<'py, PyAny>> {
     let py = session.py();
-    let class = mirror(session, id)?.class.into_bound(py);
+    let class = mirror(session, id)?.get().class.bind(py).clone();
     if class.get_type().is_subclass(names::REMOTE_TYPE.get(py)?)? {
         let setattr = py.get_type::<PyType>().getattr("__setattr__")?;
         setattr.call1((&class, "_saran_hold_", session))?;
@@ -73,7 +58,7 @@ pub(crate) fn class<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Bound
 pub(crate) fn proxy<'py>(session: &Bound<'py, Session>, id: u64, class: u64) -> Result<Bound<'py, PyAny>> {
     match given_again(session, id) {
         Some(live) => Ok(live),
-        None => make(session, id, mirror(session, class)?),
+        None => make(session, id, &mirror(session, class)?),
     }
 }
 
@@ -89,8 +74,13 @@ pub(crate) fn handle<'py>(session: &Bound<'py, Session>, id: u64) -> Result<Boun
     if let Some(live) = given_again(session, id) {
         return Ok(live);
     }
-    let base = names::OBJECT_PROXY.get(session.py())?.clone().unbind();
-    make(session, id, Mirror { class: base.clone_ref(session.py()), answer: base, derived: false })
+    static BARE: PyOnceLock<Py<Mirror>> = PyOnceLock::new();
+    let py = session.py();
+    let bare = BARE.get_or_try_init(py, || {
+        let base = names::OBJECT_PROXY.get(py)?.clone().unbind();
+        Py::new(py, Mirror::new(base.clone_ref(py), base, false))
+    });
+    make(session, id, bare?.bind(py))
 }
 
 /// The one stand-in for an instance of a subclass of an immutable built-in: a real instance of such a subclass here.
@@ -107,16 +97,16 @@ pub(crate) fn valued<'py>(
     if let Some(known) = proxy.valued(py) {
         return Ok(known);
     }
-    let made = names::MAKE_VALUED.get(py)?.call1((&handle, mirror.class, value))?;
+    let made = names::MAKE_VALUED.get(py)?.call1((&handle, &mirror.get().class, value))?;
     proxy.set_valued(&made);
     Ok(made)
 }
 
-fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: Mirror) -> Result<Bound<'py, PyAny>> {
+fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: &Bound<'py, Mirror>) -> Result<Bound<'py, PyAny>> {
     static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static NEW_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = session.py();
-    let class = mirror.class.bind(py);
+    let class = mirror.get().class.bind(py);
     // A class that is local on both sides (an enum, say) cannot carry a proxy; a bare one stands in.
     let class = match class.cast::<PyType>() {
         Ok(class) if class.is_subclass_of::<Proxy>()? => class.clone().into_any(),
@@ -127,7 +117,7 @@ fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: Mirror) -> Result<B
     } else {
         NEW.get_or_try_init(py, || py.get_type::<Proxy>().getattr("__new__").map(Bound::unbind))?
     };
-    let made = new.bind(py).call1((class, session, id, mirror.answer, mirror.derived))?;
+    let made = new.bind(py).call1((class, session, id, mirror))?;
     // While it was made, collection may have run foreign code that met the same id: the first proxy wins, and the
     // second gives its count back as it is dropped.
     if let Some(live) = session.get().live(py, id) {

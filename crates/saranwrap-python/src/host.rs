@@ -10,12 +10,13 @@ use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
-use crate::convert::{Decoder, Encoder, Mode};
+use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
 use crate::fault::{Fault, Result};
 use crate::guard;
 use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::session::Session;
+use crate::special;
 
 pub(crate) struct PyHost<'a, 'py> {
     session: &'a Bound<'py, Session>,
@@ -43,11 +44,13 @@ enum Answer<'py> {
     Root(Bound<'py, PyAny>),
     /// By value to any depth.
     Copy(Bound<'py, PyAny>, Mode),
+    /// What was to be called: the asker is to do it.
+    Uncalled(Bound<'py, PyAny>),
 }
 
 impl<'py> Answer<'py> {
     fn object(&self) -> &Bound<'py, PyAny> {
-        let (Self::Plain(object) | Self::Root(object) | Self::Copy(object, _)) = self;
+        let (Self::Plain(object) | Self::Root(object) | Self::Copy(object, _) | Self::Uncalled(object)) = self;
         object
     }
 }
@@ -149,7 +152,7 @@ impl<'py> PyHost<'_, 'py> {
         match (op, args) {
             // A function tells its signature in place of the code that a child may not see.
             (Op::GetAttr, [name]) if guarded && name.eq("__signature__")? => {
-                plain(special(&object()?, name, &PyTuple::empty(py).into_any()))
+                plain(special::apply(&object()?, name, &PyTuple::empty(py).into_any()))
             }
             (Op::GetAttr, [name]) => plain(object()?.getattr(name.cast::<PyString>()?)),
             (Op::SetAttr, [name, value]) => done(object()?.setattr(name.cast::<PyString>()?, value)),
@@ -160,9 +163,16 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Eq, [rhs]) => plain(names::EQ.get(py)?.call1((object()?, rhs))),
             (Op::Call, [args, kwargs]) => plain(call(&object()?, args, kwargs)),
             (Op::CallAttr, [name, args, kwargs]) => {
-                plain(call(&object()?.getattr(name.cast::<PyString>()?)?, args, kwargs))
+                let attribute = object()?.getattr(name.cast::<PyString>()?)?;
+                if is_for_asker(self.session, &attribute)? {
+                    return Ok(Answer::Uncalled(attribute));
+                }
+                if guarded {
+                    guard::check_reach(Op::Call, &attribute, &[])?;
+                }
+                plain(call(&attribute, args, kwargs))
             }
-            (Op::Special, [name, args]) => plain(special(&object()?, name, args)),
+            (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
             (Op::Super, [class, name, rest @ ..]) => {
                 let rest = PyTuple::new(py, rest)?;
                 plain(names::SUPER.get(py)?.call1((object()?, class, name, rest)))
@@ -209,6 +219,7 @@ impl<'py> PyHost<'_, 'py> {
         let result = match &performed.answer {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
+            Answer::Uncalled(object) => encoder.uncalled(object),
         };
         let result = result.and_then(|()| self.trailer(&mut encoder, key));
         if result.is_err() {
@@ -263,15 +274,6 @@ fn call<'py>(
     let kwargs = kwargs.cast::<PyDict>()?;
     let kwargs = if kwargs.is_empty() { None } else { Some(kwargs) };
     object.call(args.cast::<PyTuple>()?, kwargs)
-}
-
-/// `type(object).name(object, *args)`, as the interpreter itself calls special methods.
-fn special<'py>(
-    object: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    names::SPECIAL.get(object.py())?.call1((object, name, args))
 }
 
 /// The names of an object's attributes, by value.

@@ -1,12 +1,14 @@
 //! The face: the extension module `saranwrap._native`, as the package `saranwrap` uses it. Everything a user sees is in the package.
 //!
-//! Rooms in reading order: `names` and `fault` are used by all; `loans` and `exports` keep what crossed; `proxy`, `classes`,
-//! `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together.
+//! Rooms in reading order: `names` and `fault` are used by all; `loans` and `exports` keep what crossed; `proxy`, `special`,
+//! `classes`, `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together.
 
 use pyo3::prelude::*;
 
+mod addresses;
 mod asking;
 mod buffer;
+mod callsite;
 mod classes;
 mod convert;
 mod exports;
@@ -14,9 +16,13 @@ mod fault;
 mod guard;
 mod host;
 mod loans;
+mod method;
+mod mirror;
 mod names;
 mod proxy;
 mod session;
+mod special;
+mod waiter;
 
 /// The Rust side of saranwrap.
 #[pymodule]
@@ -26,7 +32,9 @@ mod _native {
     #[pymodule_export]
     use crate::proxy::{Proxy, Ref, Val, call, identity};
     #[pymodule_export]
-    use crate::session::{Session, Waiter};
+    use crate::session::Session;
+    #[pymodule_export]
+    use crate::waiter::Waiter;
 
     use pyo3::prelude::*;
     use pyo3::types::PyModule;

@@ -47,6 +47,7 @@ names! {
     LOCAL_LOOKUP = "saranwrap._remote"."local_lookup";
     OBJECT_PROXY = "saranwrap._members"."ObjectProxy";
     BUFFER_COPY = "saranwrap._members"."buffer_copy";
+    OF_DERIVED = "saranwrap._members"."of_derived";
     REDUCE = "saranwrap._copies"."reduce";
     SUPER_SET = "saranwrap._derived"."super_set";
     // Values that cross with a tag of their own.
@@ -70,7 +71,13 @@ names! {
     TRACEBACK_BUILD = "saranwrap._exceptions"."build_traceback";
     TRACEBACK_FRAMES = "saranwrap._exceptions"."frames";
     // What the child does beyond the plain operations.
-    SPECIAL = "saranwrap._host"."special";
+    BUFFER_PARTS = "saranwrap._host"."buffer_parts";
+    SIGNATURE = "inspect"."signature";
+    HASHED = "saranwrap._host"."hashed";
+    NEXT = "builtins"."next";
+    REVERSED = "builtins"."reversed";
+    FORMAT = "builtins"."format";
+    INDEX = "operator"."index";
     SUPER = "saranwrap._host"."super_call";
     IMPORT_MODULE = "importlib"."import_module";
     ADOPT = "saranwrap._host"."adopt";
@@ -78,6 +85,12 @@ names! {
     REDUCE_PARTS = "saranwrap._host"."reduce_parts";
     HOME = "saranwrap._home"."answer";
     STATUS = "saranwrap._host"."status";
+    // Where an attribute is asked for.
+    GETFRAME = "sys"."_getframe";
+    GETTRACE = "sys"."gettrace";
+    OPMAP = "opcode"."opmap";
+    METHOD = "types"."MethodType";
+    ENUM_META = "enum"."EnumMeta";
     EQ = "operator"."eq";
     SYS_MODULES = "sys"."modules";
     DIR = "builtins"."dir";

@@ -5,13 +5,16 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::PyAttributeError;
+use pyo3::exceptions::{PyAttributeError, PyBaseException};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple, PyType};
 use saranwrap::link::Side;
 use saranwrap::op::Op;
 
+use crate::callsite;
+use crate::method::MethodCall;
+use crate::mirror::Mirror;
 use crate::names;
 use crate::session::Session;
 
@@ -27,10 +30,8 @@ pub(crate) struct Proxy {
     pub(crate) id: u64,
     /// How often the other side gave this id out to us; all of it goes back when the proxy dies.
     pub(crate) count: AtomicU64,
-    /// What `__class__` answers: the local class of that name if there is one, else the proxy's own.
-    answer: Py<PyAny>,
-    /// The class was derived here from a remote one: some of its methods are local.
-    derived: bool,
+    /// What is known of its class.
+    mirror: Py<Mirror>,
     /// For the bare proxy inside a stand-in that has a value of its own: that stand-in. They hold each other, as the one must
     /// not die before the other; the collector of cycles frees both.
     valued: Mutex<Option<Py<PyAny>>>,
@@ -39,8 +40,8 @@ pub(crate) struct Proxy {
 #[pymethods]
 impl Proxy {
     #[new]
-    pub(crate) fn new(session: Py<Session>, id: u64, answer: Py<PyAny>, derived: bool) -> Self {
-        Self { session, id, count: AtomicU64::new(1), answer, derived, valued: Mutex::new(None) }
+    pub(crate) fn new(session: Py<Session>, id: u64, mirror: Py<Mirror>) -> Self {
+        Self { session, id, count: AtomicU64::new(1), mirror, valued: Mutex::new(None) }
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
@@ -63,7 +64,7 @@ impl Proxy {
     fn __setattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> PyResult<()> {
         let proxy = slf.get();
         let session = proxy.session.bind(slf.py());
-        if proxy.derived {
+        if proxy.derived() {
             return names::SUPER_SET.get(slf.py())?.call1((slf, name, value)).map(drop);
         }
         Session::ask(session, Op::SetAttr, proxy.id, &[&name, &value]).map(drop)
@@ -72,7 +73,7 @@ impl Proxy {
     fn __delattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>) -> PyResult<()> {
         let proxy = slf.get();
         let session = proxy.session.bind(slf.py());
-        if proxy.derived {
+        if proxy.derived() {
             return names::SUPER_SET.get(slf.py())?.call1((slf, name)).map(drop);
         }
         Session::ask(session, Op::DelAttr, proxy.id, &[&name]).map(drop)
@@ -80,7 +81,7 @@ impl Proxy {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.session)?;
-        visit.call(&self.answer)?;
+        visit.call(&self.mirror)?;
         match self.valued.try_lock() {
             Ok(valued) => visit.call(&*valued),
             Err(_) => Ok(()),
@@ -106,21 +107,30 @@ impl Proxy {
         let proxy = slf.get();
         let text = name.to_str().unwrap_or_default();
         match text {
-            "__class__" => return Ok(proxy.answer.bind(py).clone()),
+            "__class__" => return Ok(proxy.mirror.get().answer.bind(py).clone()),
             // Copying and pickling, here, must not end in unpickling a child's bytes: see `_copies.reduce`.
             "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.session.get().side() == Side::Parent => {
                 return names::REDUCE.get(py)?.call1((slf, name));
             }
             _ => {}
         }
-        if proxy.derived {
+        if proxy.derived() {
             let found = names::LOCAL_LOOKUP.get(py)?.call1((slf, slf.get_type(), name))?;
             let found = found.cast_into::<PyTuple>()?;
             if found.len() == 1 {
                 return found.get_item(0);
             }
         }
-        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[name.as_any()])
+        let session = proxy.session.bind(py);
+        let mirror = proxy.mirror.get();
+        if mirror.is_method(name) && callsite::is_called(name) {
+            return MethodCall::of(slf, name);
+        }
+        let value = Session::ask(session, Op::GetAttr, proxy.id, &[name.as_any()])?;
+        if is_callable_there(session, &value)? {
+            mirror.learn(name);
+        }
+        Ok(value)
     }
 
     pub(crate) fn given_again(&self) {
@@ -128,7 +138,7 @@ impl Proxy {
     }
 
     pub(crate) fn derived(&self) -> bool {
-        self.derived
+        self.mirror.get().derived
     }
 
     pub(crate) fn valued<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -142,6 +152,20 @@ impl Proxy {
 
     fn lock_valued(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
         self.valued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a call of what was got means no more than to call it there.
+fn is_callable_there<'py>(session: &Bound<'py, Session>, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+    if let Ok(proxy) = value.cast::<Proxy>() {
+        let proxy = proxy.get();
+        return Ok(value.is_callable() && !proxy.derived() && proxy.session.is(session));
+    }
+    match value.cast::<PyType>() {
+        Ok(class) => Ok(class.get_type().is_subclass(names::REMOTE_TYPE.get(value.py())?)?
+            && !class.is_subclass_of::<PyBaseException>()?
+            && session.get().stands_for(class)),
+        Err(_) => Ok(false),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 use saranwrap::child::{Carrier, Child, Command, adopt_link};
 use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
@@ -18,14 +18,15 @@ use saranwrap::message::Hello;
 use saranwrap::op::Op;
 use saranwrap::wire::{Reader, Writer};
 
-use crate::classes::Mirror;
 use crate::convert::{Decoder, Encoder, Mode};
 use crate::exports::Exports;
 use crate::fault::{Fault, Result};
 use crate::host::PyHost;
 use crate::loans::Key;
+use crate::mirror::Mirror;
 use crate::names;
 use crate::proxy::Proxy;
+use crate::waiter::Waiter;
 
 /// A child that does not greet within this time is not going to.
 const GREETING: Duration = Duration::from_secs(60);
@@ -42,7 +43,7 @@ pub(crate) struct Session {
     exports: Mutex<Exports>,
     /// The live proxy of each id.
     imports: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
-    mirrors: Mutex<HashMap<u64, Mirror>>,
+    mirrors: Mutex<HashMap<u64, Py<Mirror>>>,
     /// From a mirror's address back to its class number.
     mirror_ids: Mutex<HashMap<usize, u64>>,
     queued: Mutex<Vec<(u64, u64)>>,
@@ -196,7 +197,7 @@ impl Session {
 
     /// Something to wait on for the child's end that does not keep the session alive.
     fn waiter(&self) -> Waiter {
-        Waiter { child: self.child.clone() }
+        Waiter::of(self.child.clone())
     }
 
     /// After a fork, in the new process: the link belongs to the other one.
@@ -277,13 +278,19 @@ impl Session {
     #[pyo3(name = "mirror")]
     fn mirror_of<'py>(slf: &Bound<'py, Self>, class: u64) -> PyResult<Bound<'py, PyAny>> {
         let mirror = crate::classes::mirror(slf, class).map_err(|fault| fault.into_py(slf.py()))?;
-        Ok(mirror.class.into_bound(slf.py()))
+        Ok(mirror.get().class.bind(slf.py()).clone())
     }
 
     /// Note the local class that stands for a class number.
     #[pyo3(name = "register")]
-    fn register_class(&self, class: u64, local: &Bound<'_, PyAny>, answer: &Bound<'_, PyAny>, derived: bool) {
-        self.register(class, local, answer, derived);
+    fn register_class(
+        &self,
+        class: u64,
+        local: &Bound<'_, PyAny>,
+        answer: &Bound<'_, PyAny>,
+        derived: bool,
+    ) -> PyResult<()> {
+        self.register(class, local, answer, derived).map(drop)
     }
 
     /// (objects this side gave out, proxies it holds)
@@ -295,8 +302,7 @@ impl Session {
         // A lock that is taken means that a call is under way, so the session is not garbage.
         if let Ok(mirrors) = self.mirrors.try_lock() {
             for mirror in mirrors.values() {
-                visit.call(&mirror.class)?;
-                visit.call(&mirror.answer)?;
+                visit.call(mirror)?;
             }
         }
         if let Ok(exports) = self.exports.try_lock() {
@@ -379,7 +385,7 @@ impl Session {
         lock(&self.exports)
     }
 
-    pub(crate) fn mirrors(&self) -> MutexGuard<'_, HashMap<u64, Mirror>> {
+    pub(crate) fn mirrors(&self) -> MutexGuard<'_, HashMap<u64, Py<Mirror>>> {
         lock(&self.mirrors)
     }
 
@@ -388,11 +394,25 @@ impl Session {
         lock(&self.mirror_ids).get(&(class.as_ptr() as usize)).copied()
     }
 
-    pub(crate) fn register(&self, id: u64, class: &Bound<'_, PyAny>, answer: &Bound<'_, PyAny>, derived: bool) {
+    /// Whether a class is just the stand-in of a remote one, and not derived here.
+    pub(crate) fn stands_for(&self, class: &Bound<'_, PyType>) -> bool {
+        let Some(id) = self.mirrored(class) else { return false };
+        lock(&self.mirrors).get(&id).is_some_and(|mirror| !mirror.get().derived)
+    }
+
+    pub(crate) fn register<'py>(
+        &self,
+        id: u64,
+        class: &Bound<'py, PyAny>,
+        answer: &Bound<'py, PyAny>,
+        derived: bool,
+    ) -> PyResult<Bound<'py, Mirror>> {
+        let mirror = Mirror::new(class.clone().unbind(), answer.clone().unbind(), derived);
+        let mirror = Bound::new(class.py(), mirror)?;
         lock(&self.mirror_ids).insert(class.as_ptr() as usize, id);
-        let mirror = Mirror { class: class.clone().unbind(), answer: answer.clone().unbind(), derived };
-        let replaced = lock(&self.mirrors).insert(id, mirror);
+        let replaced = lock(&self.mirrors).insert(id, mirror.clone().unbind());
         drop(replaced);
+        Ok(mirror)
     }
 
     /// The object with this id. An unknown id is an error, never the root.
@@ -469,22 +489,6 @@ impl Session {
         }
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
-    }
-}
-
-/// Waits for the end of a child.
-#[pyclass(frozen, module = "saranwrap._native")]
-pub(crate) struct Waiter {
-    child: Option<Arc<Child>>,
-}
-
-#[pymethods]
-impl Waiter {
-    /// Return when the child has ended.
-    fn wait(&self, py: Python<'_>) {
-        if let Some(child) = &self.child {
-            py.detach(|| child.wait(None));
-        }
     }
 }
 

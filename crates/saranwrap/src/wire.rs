@@ -60,6 +60,8 @@ pub mod tag {
     pub const MARKED: u64 = 21269;
     /// `[id, class, value]`: like MINE, an instance of a subclass of an immutable built-in, with the value that it has as one.
     pub const VALUED: u64 = 21270;
+    /// `callable`: in the answer to a callattr, what was not called, because it is for the asker to call.
+    pub const UNCALLED: u64 = 21271;
 
     /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
     pub const NAMES: &[(u64, &str)] = &[
@@ -86,6 +88,7 @@ pub mod tag {
         (ARGUMENT, "ARGUMENT"),
         (MARKED, "MARKED"),
         (VALUED, "VALUED"),
+        (UNCALLED, "UNCALLED"),
     ];
 }
 

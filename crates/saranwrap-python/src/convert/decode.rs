@@ -19,6 +19,13 @@ use crate::loans::{self, Key};
 use crate::names;
 use crate::session::Session;
 
+/// What an answer says.
+pub(crate) struct Told<'py> {
+    pub(crate) value: Bound<'py, PyAny>,
+    /// It is not what the call returned, but what is to be called here.
+    pub(crate) uncalled: bool,
+}
+
 pub(crate) struct Decoder<'a, 'py> {
     session: &'a Bound<'py, Session>,
     reader: Reader<'a>,
@@ -32,6 +39,8 @@ pub(crate) struct Decoder<'a, 'py> {
     given_away: HashMap<u64, Bound<'py, PyAny>>,
     /// The loans that the message speaks of.
     mentioned: Vec<u64>,
+    /// Whether the answer was what to call in place of what the call returned; None where that cannot be.
+    uncalled: Option<bool>,
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {
@@ -45,12 +54,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
             so_far: Vec::new(),
             given_away: HashMap::new(),
             mentioned: Vec::new(),
+            uncalled: None,
         }
     }
 
     /// A decoder for the answer to a call with these arguments.
     pub(crate) fn answered(mut self, arguments: &'a [Bound<'py, PyAny>]) -> Self {
         self.arguments = arguments;
+        self
+    }
+
+    /// It may be that the other side leaves the call to this one.
+    pub(crate) fn of_attribute(mut self) -> Self {
+        self.uncalled = Some(false);
         self
     }
 
@@ -132,6 +148,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::PICKLE => self.pickle(),
             tag::ARGUMENT => self.argument(),
             tag::VALUED => self.valued(),
+            tag::UNCALLED if self.depth == 1 && self.uncalled == Some(false) => {
+                self.uncalled = Some(true);
+                self.value()
+            }
             unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
         }
     }
@@ -379,13 +399,13 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     /// The answer to a call: the value, then the trailer, and nothing after it.
-    pub(crate) fn answer(mut self) -> Result<Bound<'py, PyAny>> {
+    pub(crate) fn answer(mut self) -> Result<Told<'py>> {
         let value = self.value()?;
         self.trailer()?;
         if self.session.get().side() == Side::Child {
             loans::count_references(self.key, &self.mentioned, Some(&value), self.py());
         }
-        Ok(value)
+        Ok(Told { value, uncalled: self.uncalled == Some(true) })
     }
 
     /// The loans that the message spoke of.

@@ -88,8 +88,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
     }
 
     /// The positional arguments of a call. An immutable object that is given twice arrives as one.
-    pub(crate) fn positional(&mut self, args: &Bound<'py, PyTuple>) -> Result<()> {
-        let args: Vec<Bound<'py, PyAny>> = args.iter().collect();
+    pub(crate) fn positional(&mut self, args: &[Bound<'py, PyAny>]) -> Result<()> {
         self.out.array(args.len());
         for (place, arg) in args.iter().enumerate() {
             match args[..place].iter().position(|earlier| earlier.is(arg)) {
@@ -101,6 +100,11 @@ impl<'a, 'py> Encoder<'a, 'py> {
             }
         }
         Ok(())
+    }
+
+    /// A name that this side asks for.
+    pub(crate) fn text(&mut self, name: &str) {
+        self.out.text(name);
     }
 
     /// A keyword dictionary; its keys are strings by the rules of the language.

@@ -8,5 +8,6 @@ mod trailer;
 /// Loan numbers from here on mean something within one message only: a container given away, not lent.
 const WITHIN_MESSAGE: u64 = 1 << 62;
 
-pub(crate) use decode::Decoder;
+pub(crate) use decode::{Decoder, Told};
 pub(crate) use encode::{Encoder, Mode};
+pub(crate) use references::is_for_asker;

@@ -1,16 +1,17 @@
 //! Python object -> wire: what crosses by reference, by name, by its parts or by pickle.
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyFunction, PyTuple, PyType};
 use saranwrap::link::Side;
 use saranwrap::wire::tag;
 
 use super::encode::{Encoder, Mode};
-use crate::fault::{Result, named};
+use crate::fault::{Fault, Result, named};
 use crate::loans;
 use crate::names;
 use crate::proxy::{Proxy, Ref, Val};
+use crate::session::Session;
 
 /// Where an exception is met.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,7 @@ enum Origin {
 
 /// How an object that is no plain value crosses, as `_values.route` answers it.
 mod route {
+    pub(super) const REFERENCE: u8 = 0;
     pub(super) const KNOWN: u8 = 1;
     pub(super) const NAMED: u8 = 2;
     pub(super) const PICKLE: u8 = 3;
@@ -28,7 +30,36 @@ mod route {
     pub(super) const BY_VALUE: u8 = 5;
 }
 
+/// Whether a callable is the asker's own, or one that the asker has under its name: not to be called on this side.
+pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, PyAny>) -> Result<bool> {
+    let py = callable.py();
+    let is_named = || Ok::<_, Fault>(!names::NAME_OF.get(py)?.call1((session, callable))?.is_none());
+    if let Ok(proxy) = callable.cast::<Proxy>() {
+        return Ok(proxy.get().session.is(session));
+    }
+    if let Ok(class) = callable.cast::<PyType>() {
+        // Of exceptions and enums the asker may have the very class.
+        let local = class.is_subclass_of::<PyBaseException>()? || class.is_instance(names::ENUM_META.get(py)?)?;
+        return Ok(local || session.get().mirrored(callable).is_some() || is_named()?);
+    }
+    let plain = callable.is_exact_instance_of::<PyFunction>() || callable.get_type().is(names::METHOD.get(py)?);
+    if plain && session.get().side() == Side::Child {
+        return Ok(false);
+    }
+    match names::ROUTE.get(py)?.call1((session, callable))?.extract::<u8>()? {
+        route::REFERENCE => Ok(false),
+        route::NAMED => is_named(),
+        _ => Ok(true),
+    }
+}
+
 impl<'py> Encoder<'_, 'py> {
+    /// In place of what a call returned: what is to be called by the asker.
+    pub(crate) fn uncalled(&mut self, callable: &Bound<'py, PyAny>) -> Result<()> {
+        self.out.tag(tag::UNCALLED);
+        self.value(callable)
+    }
+
     /// An object by reference whatever it is: the root that a user wrapped.
     pub(crate) fn reference(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
         if object.is_instance_of::<PyType>() {
