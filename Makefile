@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := $(VENV)/.tools
 BUILT := $(VENV)/.built
+PEERS := $(VENV)/.peers
 
 # An extension module from elsewhere must not leak in, and nothing may be installed outside the environment.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -54,6 +55,10 @@ $(BUILT): $(TOOLS) pyproject.toml Cargo.toml $(wildcard Cargo.lock) $(RUST_SOURC
 .PHONY: missing-extension
 missing-extension:
 
+$(PEERS): $(TOOLS) requirements-bench.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements-bench.txt
+	@touch $@
+
 # ---- use ----
 
 .PHONY: demo
@@ -98,6 +103,22 @@ types: build ## check the types of the package, and its stub against the extensi
 .PHONY: transparency
 transparency: build ## run CPython's own tests against proxies, and write docs/transparency.md
 	$(BIN)/python -m tests.transparency --markdown docs/transparency.md
+
+# ---- measurements ----
+
+# With ARGS a part of the workloads is shown, and nothing written.
+.PHONY: bench
+bench: build $(PEERS) ## measure against peers and floors into docs/bench (QUICK=1 or LONG=1, ROUNDS=5, ARGS='-k name')
+	$(BIN)/python -m bench --scale $(if $(QUICK),quick,$(if $(LONG),long,full)) \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ARGS),$(ARGS),--out docs/bench)
+
+.PHONY: bench-rust
+bench-rust: ## measure the rooms of the engine by themselves (ARGS='name' narrows it)
+	cargo bench --package saranwrap -- $(ARGS)
+
+.PHONY: instructions
+instructions: ## count the instructions of a call with callgrind, where valgrind is installed
+	bench/instructions
 
 .PHONY: fuzz
 fuzz: ## feed mutated bytes to the decoders, SECONDS=60 for each target

@@ -1,0 +1,61 @@
+"""Who takes part, in the order of the tables. A contestant's module is imported only in the process that drives it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from enum import Enum
+
+from bench.contestants.base import Contestant
+
+
+class Role(Enum):
+    """What a contestant's figures are for."""
+
+    OURS = "ours"
+    PEER = "peer"
+    FLOOR = "floor"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contestant: what it is called, where its class is, and which distribution it needs."""
+
+    name: str
+    role: Role
+    place: str
+    distribution: str | None = None
+    module: str | None = None
+
+    def load(self) -> type[Contestant]:
+        """The class."""
+        module, name = self.place.split(":")
+        return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+
+    def installed(self) -> bool:
+        """Whether it can take part here."""
+        return self.module is None or importlib.util.find_spec(self.module) is not None
+
+    def version(self) -> str | None:
+        """The version of what it needs; the rest comes with Python."""
+        return importlib.metadata.version(self.distribution) if self.distribution else None
+
+
+ENTRIES = (
+    Entry("saranwrap", Role.OURS, "ours:Ours", "saranwrap", "saranwrap"),
+    Entry("hand-written pipe", Role.PEER, "handwritten:Pipe"),
+    Entry("managers", Role.PEER, "managed:Managed"),
+    Entry("rpyc", Role.PEER, "over_rpyc:Rpyc", "rpyc", "rpyc"),
+    Entry("Pyro5", Role.PEER, "over_pyro:Pyro", "Pyro5", "Pyro5"),
+    Entry("execnet", Role.PEER, "over_execnet:Execnet", "execnet", "execnet"),
+    Entry("executor", Role.PEER, "executor:Executor"),
+    Entry("ray", Role.PEER, "over_ray:Ray", "ray", "ray"),
+    Entry("in-process", Role.FLOOR, "floors:InProcess"),
+    Entry("raw pipe", Role.FLOOR, "floors:RawPipe"),
+    Entry("raw spin", Role.FLOOR, "floors:Spin"),
+    Entry("memcpy", Role.FLOOR, "floors:Memcpy"),
+)
+
+BY_NAME = {entry.name: entry for entry in ENTRIES}

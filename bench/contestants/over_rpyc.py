@@ -1,0 +1,78 @@
+"""rpyc over a unix socket. Run as a program, it is the child."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import rpyc
+from rpyc.utils.factory import unix_connect
+from rpyc.utils.helpers import buffiter
+from rpyc.utils.server import OneShotServer
+
+from bench.contestants.base import Contestant
+from bench.contestants.served import Served, say_ready
+from bench.subject import Root
+
+CONFIG = {
+    "allow_public_attrs": True,
+    "allow_setattr": True,
+    "sync_request_timeout": None,
+}
+
+
+class Service(rpyc.Service):
+    """What the other side sees first."""
+
+    def __init__(self) -> None:
+        self.exposed_root = Root()
+
+
+class Rpyc(Contestant):
+    """Everything by reference, as rpyc is meant to be used; blocks as bytes, which are the only buffers it has values for."""
+
+    acts = {
+        "getattr": "p.number",
+        "call": "p.noop(7)",
+        "threads": "p.noop(7)",
+        "make": "p.make()",
+        "keep": "kept.append(p.make())",
+        "dict": "p.touch(d)",
+        "chain": "p.a.b.c",
+        "callback": "p.call_back(f, times)",
+        "iterate": "for _ in p.items: pass",
+        "batches": "for _ in buffiter(p.items, 1000, 10000): pass",
+        "out": "frombuffer(p.give_bytes())",
+        "in": "p.take_bytes(a.tobytes())",
+    }
+    most_live = 10_000
+
+    def start(self, way: str) -> None:  # noqa: ARG002
+        self.served = Served(__name__)
+        self.connection = unix_connect(self.served.path, config=CONFIG)
+        self.names |= {"p": self.connection.root.root, "buffiter": buffiter}
+
+    def stop(self) -> None:
+        self.names.clear()
+        self.connection.close()
+        self.served.stop()
+
+    def ask(self, method: str, *arguments: object) -> object:
+        return getattr(self.names["p"], method)(*arguments)
+
+    def pids(self) -> list[int]:
+        return [self.served.process.pid]
+
+
+def main() -> None:
+    """The child."""
+    server = OneShotServer(Service(), socket_path=sys.argv[1], protocol_config=CONFIG)
+    # The server would only listen in `start`; the parent is to be told when it does.
+    server.listener.listen()
+    say_ready()
+    server.start()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
