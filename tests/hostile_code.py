@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 
+import saranwrap
 from saranwrap import _valued, _values
 from saranwrap._native import OPS, ProxyBase, identity
 
@@ -139,6 +140,31 @@ def through_a_mapping_of_functions(instance, code):
     make = _ask(instance, "getattr", "__reduce_ex__")(4)[0]
     names = make(map, object.__getattribute__, [instance.method.__func__], ["__globals__"])
     next(names)["__builtins__"]["exec"](code)
+
+
+def by_a_pipeline_through_the_globals(function, code):
+    with saranwrap.pipeline(function) as q:
+        q.__globals__["__builtins__"]["exec"](code)
+
+
+def by_a_pipeline_through_a_method(instance, code):
+    with saranwrap.pipeline(instance) as q:
+        q.method.__func__.__getattribute__("__builtins__")["exec"](code)
+
+
+def by_a_pipeline_through_the_class(instance, code):
+    with saranwrap.pipeline(instance) as q:
+        q.__class__.__dict__["method"].__builtins__["exec"](code)
+
+
+def by_a_pipeline_through_a_type(instance, code):
+    with saranwrap.pipeline(instance) as q:
+        for name in ("__class__.__base__", "method.__class__"):
+            kind = q
+            for part in name.split("."):
+                kind = getattr(kind, part) if part != "__class__" else kind.__getattribute__("__class__")
+            kind.__subclasses__()
+            kind.__dict__["__getattribute__"](q.method.__func__, "__globals__")["__builtins__"]["exec"](code)
 
 
 def read_through_a_text(instance):

@@ -280,6 +280,7 @@ GARBLED = {
     "THEIRS that is a text": Tag(lie.THEIRS, "root"),
     "SAME that was never lent": Tag(lie.SAME, 5),
     "ARGUMENT that the call had not": Tag(lie.ARGUMENT, 9),
+    "PROMISE outside of a pipeline": Tag(lie.PROMISE, 0),
     "MINE with a part too few": Tag(lie.MINE, [3]),
     "MINE of texts": Tag(lie.MINE, ["a", "b"]),
     "LIST with a part too many": Tag(lie.LIST, [1, [], 2]),
@@ -476,6 +477,55 @@ def test_an_exception_whose_causes_go_deep_can_be_printed(liar):
     with pytest.raises(ValueError) as caught:
         use(session)
     assert "bottom" in "".join(traceback.format_exception(caught.value))
+
+
+FALSE_OUTCOMES = {
+    "no array": 5,
+    "nothing": [],
+    "an outcome that is a number": [5],
+    "an outcome with a part too few": [[0, 0]],
+    "an outcome with a part too many": [[0, 0, 1, 2]],
+    "a step that was not asked": [[7, 0, 1]],
+    "a step of 2**63": [[1 << 63, 0, 1]],
+    "an outcome that is none": [[0, 9, 1]],
+    "one step twice": [[0, 0, 1], [0, 0, 1], [1, 0, 1]],
+    "the wrong order": [[1, 0, 1], [0, 0, 1]],
+    "one step too few": [[1, 0, 1]],
+    "a step that depends on itself": [[0, 2, 0], [1, 0, 1]],
+    "a step that depends on a later one": [[0, 2, 1], [1, 0, 1]],
+    "a step that depends on one that did not fail": [[0, 0, 1], [1, 2, 0]],
+    "2**32 outcomes": raw(b"\x9b" + (1 << 32).to_bytes(8, "big")),
+    "deep values": [[0, 0, nested(cbor([None])[:1])], [1, 0, 1]],
+    "something after the end": raw(cbor([[0, 0, 1], [1, 0, 1]]) + cbor([[], []]) + cbor(1)),
+    "a promise": [[0, 0, Tag(lie.PROMISE, 0)], [1, 0, 1]],
+    "a pickle": [[0, 0, Tag(lie.PICKLE, [0, pickle.dumps(1)])], [1, 0, 1]],
+}
+
+
+@pytest.mark.parametrize("name", FALSE_OUTCOMES)
+def test_an_answer_to_a_pipeline_that_breaks_the_rules(liar, name):
+    session = liar(hello(), *answer(OBJECT), *answer(description()), *answer(FALSE_OUTCOMES[name]))
+    thing = use(session)
+    with pytest.raises(saranwrap.ProtocolError) as broken, saranwrap.pipeline(thing) as q:
+        first, second = q.first, q.second
+    for promise in (first, second):
+        with pytest.raises(saranwrap.ProtocolError) as again:
+            saranwrap.result(promise)
+        assert again.value is broken.value
+    assert not session.alive
+
+
+def test_a_value_of_a_pipeline_that_cannot_be_made_is_an_error_of_its_step(liar):
+    outcomes = [[0, 0, known("nonsense")], [1, 1, 5], [2, 0, GIVEN]]
+    session = liar(hello(), *answer(OBJECT), *answer(description()), *answer(outcomes))
+    thing = use(session)
+    with saranwrap.pipeline(thing) as q:
+        first, second, third = q.first, q.second, q.third
+    with pytest.raises(LookupError):
+        saranwrap.result(first)
+    with pytest.raises(TypeError):
+        saranwrap.result(second)
+    assert saranwrap.result(third) == GIVEN
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
@@ -735,6 +785,89 @@ def test_from_a_callback_a_child_gets_nowhere(liar, op, args):
     assert kind == lie.RAISED
 
 
+def a_callback_of_ours(liar):
+    """A function that is given to each child, how, and the number that it has there: every session counts alike."""
+
+    def callback():
+        """Is given to the child, and not to be seen through."""
+
+    def give(session):
+        return session.request(OPS["call"], 0, ((callback,), {}))
+
+    honest = liar(hello(), FOREVER)
+    assert give(honest) == GIVEN
+    number = next(number for number in range(1, 20) if honest.counts()[0] and exported(honest, number) is callback)
+    return number, give
+
+
+GETATTR = OPS["getattr"]
+FALSE_STEPS = {
+    "no news": lambda _n: [],
+    "news that are a number": lambda n: [5, [0, True, GETATTR, n, "__name__"]],
+    "a step that is a number": lambda _n: [None, 5],
+    "a step without a target": lambda _n: [None, [0, True, GETATTR]],
+    "a step that names itself": lambda _n: [None, [0, True, GETATTR, Tag(lie.PROMISE, 0), "x"]],
+    "a step that names a later one": lambda n: [
+        None, [0, True, GETATTR, Tag(lie.PROMISE, 1), "x"], [1, True, GETATTR, n, "__name__"]
+    ],
+    "an argument that is the step itself": lambda n: [None, [0, True, OPS["call"], n, [Tag(lie.PROMISE, 0)], {}]],
+    "a step that was never there": lambda _n: [None, [0, True, GETATTR, Tag(lie.PROMISE, 1 << 63), "x"]],
+    "a step that was null": lambda _n: [None, None, [0, True, GETATTR, Tag(lie.PROMISE, 0), "x"]],
+    "a result that is named oftener than said": lambda n: [
+        None, [1, False, GETATTR, n, "__doc__"], *[[0, True, OPS["call"], n, [Tag(lie.PROMISE, 0)], {}]] * 2
+    ],
+    "an op that is none": lambda n: [None, [0, True, 99, n, "x"]],
+    "an op with too few arguments": lambda n: [None, [0, True, GETATTR, n]],
+    "an op with too many arguments": lambda n: [None, [0, True, GETATTR, n, "a", "b"]],
+    "a call of an attribute": lambda n: [None, [0, True, OPS["callattr"], n, "x", [], {}]],
+    "a pipeline as a step": lambda n: [None, [0, True, OPS["pipeline"], n, None]],
+    "a target that is a text": lambda _n: [None, [0, True, GETATTR, "n", "x"]],
+    "a target that was never given out": lambda _n: [None, [0, True, GETATTR, 99, "x"]],
+    "the root": lambda _n: [None, [0, True, GETATTR, 0, "__globals__"]],
+    "uses that are a text": lambda n: [None, ["1", True, GETATTR, n, "x"]],
+    "deep arguments": lambda n: [None, [0, True, OPS["call"], n, [nested(cbor([None])[:1])], {}]],
+    "import": lambda _n: [None, [0, True, OPS["import"], 0, "antigravity"]],
+    "adopt": lambda _n: [None, [0, True, OPS["adopt"], 0, pickle.dumps(1)]],
+    "a copy of a result": lambda n: [None, [1, False, GETATTR, n, "__call__"], [0, True, OPS["copy"], Tag(lie.PROMISE, 0), True, True]],
+    "reduce of the root": lambda _n: [None, [0, True, OPS["reduce"], 0, 2]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FALSE_STEPS)
+def test_steps_that_break_the_rules(liar, name):
+    number, give = a_callback_of_ours(liar)
+    session = liar(hello(), *lie.ask(OPS["pipeline"], 0, *FALSE_STEPS[name](number)))
+    with pytest.raises(saranwrap.ProtocolError):
+        give(session)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("steps", {
+    "globals": [[0, True, GETATTR, None, "__globals__"]],
+    "the class": [[1, False, GETATTR, None, "__class__"], [0, True, GETATTR, Tag(lie.PROMISE, 0), "__dict__"]],
+    "a type to call": [[1, False, GETATTR, None, "__class__"], [0, True, OPS["call"], Tag(lie.PROMISE, 0), [], {}]],
+    "a name that grows": [
+        [1, False, GETATTR, None, "__name__"], [0, True, OPS["operate"], Tag(lie.PROMISE, 0), "__mul__", [1 << 40]]
+    ],
+    "a text that reads": [
+        [1, False, GETATTR, None, "__doc__"], [1, False, GETATTR, Tag(lie.PROMISE, 0), "format"],
+        [0, True, OPS["call"], Tag(lie.PROMISE, 1), [], {}],
+    ],
+    "a tuple": [[1, False, GETATTR, None, "__defaults__"], [0, True, OPS["getitem"], Tag(lie.PROMISE, 0), 0]],
+    "nothing": [[1, False, GETATTR, None, "__kwdefaults__"], [0, True, GETATTR, Tag(lie.PROMISE, 0), "__class__"]],
+    "a special method": [[0, True, OPS["special"], None, "__getattribute__", ["__globals__"]]],
+}.values(), ids=str)  # fmt: skip
+def test_by_a_pipeline_a_child_gets_no_further(liar, steps):
+    number, give = a_callback_of_ours(liar)
+    asked = [[number if part is None else part for part in step] for step in steps]
+    session = liar(hello(), *lie.ask(OPS["pipeline"], 0, None, *asked))
+    kind, body = give(session)
+    assert kind == lie.REPLY
+    assert b"the child may not" in body
+    last_and_a_value = bytes([0x83, len(steps) - 1, 0])
+    assert last_and_a_value not in body
+
+
 def exported(session, number):
     try:
         return session.exported(number)
@@ -779,6 +912,10 @@ ESCAPES = {
     "through_the_members_of_the_type_of_all": [object(), function],
     "through_a_class_that_it_derives": [Plain()],
     "through_a_mapping_of_functions": [Plain()],
+    "by_a_pipeline_through_the_globals": [function],
+    "by_a_pipeline_through_a_method": [Plain()],
+    "by_a_pipeline_through_the_class": [Plain()],
+    "by_a_pipeline_through_a_type": [Plain()],
 }
 
 

@@ -54,6 +54,10 @@ SAMPLE = """
     reveal_type(saranwrap.close(counter) if False else 1)  # Literal[1]?
     with saranwrap.wrapped(Counter, by_value=(decimal.Decimal,)) as cls:
         reveal_type(cls().count)  # builtins.int
+    with saranwrap.pipeline(counter) as q:
+        reveal_type(q.up(1).bit_length())  # Any
+        promise = q.count
+    reveal_type(saranwrap.result(promise))  # Any
     with saranwrap.Child(mourn) as child:
         reveal_type(child)  # saranwrap._api.Child
         reveal_type(child.wrap(counter))  # Counter

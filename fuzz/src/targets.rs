@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use saranwrap::message::{self, HEADER_LEN, Header, Hello};
+use saranwrap::op::Step;
 use saranwrap::transport::stream::Stream;
 use saranwrap::wire::{Item, Reader, Writer};
 use saranwrap::{Kind, Link, Request, Side};
@@ -19,6 +20,14 @@ pub fn wire(bytes: &[u8]) {
     // Compared as text, in which a float that is no number equals itself.
     assert_eq!(format!("{:?}", self::items(out.as_slice())), format!("{items:?}"));
     let _ = Request::read(&mut Reader::new(bytes));
+    if let Ok(Some(step)) = Step::read(&mut Reader::new(bytes)) {
+        let mut again = Writer::new();
+        step.write(&mut again);
+        assert_eq!(
+            Step::read(&mut Reader::new(&[again.as_slice(), &vec![0xf6; step.argc]].concat())).ok(),
+            Some(Some(step))
+        );
+    }
 }
 
 /// Any bytes as the bodies and headers that belong to the link.

@@ -16,6 +16,7 @@ from saranwrap._api import (
 )
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
+from saranwrap._pipeline import Promise, flush, pipeline, result
 from saranwrap.errors import (
     ChildDied,
     ForkedProxy,
@@ -35,6 +36,7 @@ __all__ = [
     "LinkClosed",
     "NotTransparent",
     "ObjectProxy",
+    "Promise",
     "ProtocolError",
     "Proxy",
     "Refused",
@@ -42,11 +44,14 @@ __all__ = [
     "Unreachable",
     "__version__",
     "close",
+    "flush",
     "getpid",
     "kill",
     "local",
+    "pipeline",
     "proxied_type",
     "ref",
+    "result",
     "status",
     "val",
     "wrap",

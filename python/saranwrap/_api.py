@@ -296,6 +296,11 @@ def kill(p: object) -> None:
     session.wait(_CLOSING)
 
 
+def locate_any(p: object) -> tuple[Session, int]:
+    """The session and the id of what stands for something remote: an object or a class."""
+    return _locate(p)
+
+
 def _locate(p: object) -> tuple[Session, int]:
     kind = type(p)
     if issubclass(kind, RemoteType):

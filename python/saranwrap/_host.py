@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import copyreg
+import math
+import operator
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from saranwrap import _valued, _values
 
 # Texts hash differently in each process, so what hashes as one of these is hashed by whoever asks.
 _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash__)
+
+# Operators with all that the language does for them: the other operand is asked, too.
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    f"__{name}__": getattr(operator, f"__{name}__")
+    for name in (
+        "add sub mul matmul truediv floordiv mod lshift rshift and or xor iadd isub imul imatmul itruediv ifloordiv imod "
+        "ilshift irshift iand ior ixor ipow eq ne lt le gt ge neg pos invert abs"
+    ).split()
+} | {
+    "__pow__": pow,
+    "__divmod__": divmod,
+    "__round__": round,
+    "__trunc__": math.trunc,
+    "__floor__": math.floor,
+    "__ceil__": math.ceil,
+}
 
 
 def hashed(obj: Any) -> Any:
@@ -24,6 +43,14 @@ def buffer_parts(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
     """The bytes of an object that offers a buffer, and how they are laid out."""
     view = memoryview(obj)
     return view.tobytes(), view.format, tuple(view.shape or ())
+
+
+def operate(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
+    """The operator with this special method, between `obj` and its operand: who of the two knows it is found out here."""
+    reflected = _OPERATORS.get(f"__{name[3:]}") if name.startswith("__r") else None
+    if reflected is not None and name not in _OPERATORS:
+        return reflected(*args, obj)
+    return _OPERATORS[name](obj, *args)
 
 
 def super_call(obj: Any, cls: Any, name: str, rest: tuple[Any, ...]) -> Any:

@@ -1,5 +1,6 @@
 """The Rust side of saranwrap."""
 
+from types import TracebackType
 from typing import Any, Final, final
 
 from typing_extensions import disjoint_base
@@ -7,6 +8,8 @@ from typing_extensions import disjoint_base
 __all__ = [
     "OPS",
     "BufferBase",
+    "Pipeline",
+    "Promise",
     "ProxyBase",
     "Ref",
     "Session",
@@ -14,8 +17,12 @@ __all__ = [
     "Waiter",
     "__version__",
     "call",
+    "flush",
     "identity",
     "offers_buffer",
+    "operate",
+    "pipeline",
+    "result",
 ]
 
 __version__: Final[str]
@@ -27,6 +34,23 @@ class ProxyBase:
 
 @disjoint_base
 class BufferBase(ProxyBase): ...
+
+@final
+class Promise:
+    def __getattr__(self, name: str, /) -> Any: ...
+    def __setattr__(self, name: str, value: Any, /) -> None: ...
+    def __delattr__(self, name: str, /) -> None: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def __delitem__(self, key: Any, /) -> None: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+
+@final
+class Pipeline:
+    def __enter__(self) -> Any: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
 
 @final
 class Ref:
@@ -92,3 +116,7 @@ class Session:
 def call(proxy: ProxyBase, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
 def identity(proxy: ProxyBase) -> tuple[Session, int, bool]: ...
 def offers_buffer(class_: type, /) -> bool: ...
+def result(promise: Any) -> Any: ...
+def pipeline(p: Any, /, *more: Any) -> Pipeline: ...
+def flush(recorder: Any) -> None: ...
+def operate(promise: Promise, name: str, args: tuple[Any, ...]) -> Promise: ...

@@ -209,7 +209,7 @@ class Case:
         given = {name: space[name] for name in ("x", *self.names)}
         value, error = None, None
         try:
-            value = _evaluate(self.code, space)
+            value = self.evaluate(space, world)
         except Exception as raised:
             error = raised
         picture = Picture()
@@ -218,6 +218,9 @@ class Case:
         made_by_code = {"left": picture.of(space["left"])} if "left" in space else {}
         ended = ("raised", picture.of(error)) if error is not None else ("value", picture.of(value))
         return Outcome(ended, names | made_by_code)
+
+    def evaluate(self, space: dict[str, Any], _world: Here | There) -> Any:
+        return _evaluate(self.code, space)
 
     def _space(self, world: Here | There) -> dict[str, Any]:
         used = {node.id for code in self._texts() for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
@@ -234,6 +237,39 @@ class Case:
 
     def _texts(self) -> list[str]:
         return [self.code, *(value.expression for value in (self.x, *self.names.values()) if isinstance(value, Made))]
+
+
+class Piped(Case):
+    """The code is recorded there, and sent in one round trip."""
+
+    def evaluate(self, space: dict[str, Any], world: Here | There) -> Any:
+        if not isinstance(world, There):
+            return _evaluate(self.code, space)
+        import saranwrap
+
+        names = [name for name in ("x", *WRAPPED) if isinstance(space.get(name), saranwrap.Proxy)]
+        originals = {name: space[name] for name in names}
+        opened = saranwrap.pipeline(*originals.values())
+        with opened as recorders:
+            space.update(zip(names, recorders if len(names) > 1 else (recorders,), strict=True))
+            value = _evaluate(self.code, space)
+        space.update(originals)
+        if "left" in space:
+            space["left"] = _results(space["left"])
+        return _results(value)
+
+
+def _results(value: Any) -> Any:
+    import saranwrap
+
+    return tuple(map(_results, value)) if type(value) is tuple else saranwrap.result(value)
+
+
+def piped(code: str, x: Any = None, **names: Any) -> Case:
+    """The code has the same outcome whether it runs here or is recorded in a pipeline. What is compared is as for `same`;
+    a tuple of promises is one of their results.
+    """
+    return Piped(textwrap.dedent(code).strip(), x, names)
 
 
 def same(code: str, x: Any = None, **names: Any) -> Case:

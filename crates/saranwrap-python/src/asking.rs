@@ -13,9 +13,37 @@ use saranwrap::wire::{Reader, Writer};
 use crate::convert::{Decoder, Encoder, Mode, Told};
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional};
-use crate::loans::{self, Scope};
+use crate::loans::{self, Change, Key, Scope};
 use crate::names;
 use crate::session::{Session, lock};
+
+/// What this side has to tell ahead of, or behind, what it asks.
+pub(crate) struct News<'a, 'py> {
+    session: &'a Bound<'py, Session>,
+    key: Key,
+    /// The request begins its chain: nothing is lent yet.
+    first: bool,
+}
+
+impl<'py> News<'_, 'py> {
+    /// The loans that changed here and the modules that were loaded here since the last time.
+    pub(crate) fn told(&self) -> Result<(Vec<Change<'py>>, Vec<String>)> {
+        let py = self.session.py();
+        let changes = if self.first { Vec::new() } else { loans::changes(self.key, loans::Turn::Middle, py) };
+        Ok((changes, self.session.get().news(py)?))
+    }
+}
+
+/// An exception that came over a link, in order to be raised.
+pub(crate) fn raised(exception: Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let py = exception.py();
+    let handled = names::HANDLED.get(py)?.call0()?;
+    if !handled.is_none() {
+        // `raise` would note what was being handled; an exception that comes over a link has to be told.
+        names::IN_CONTEXT.get(py)?.call1((&exception, handled))?;
+    }
+    Ok(PyErr::from_value(exception))
+}
 
 impl Session {
     /// Ask for an op whose arguments are plain values.
@@ -96,6 +124,27 @@ impl Session {
         arguments: &[Bound<'py, PyAny>],
         write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
     ) -> PyResult<Told<'py>> {
+        Self::converse(
+            slf,
+            |encoder, news| {
+                head.write(encoder.out());
+                write(encoder)?;
+                let (changes, modules) = news.told()?;
+                encoder.trailer(changes, &modules)
+            },
+            |decoder| {
+                let decoder = decoder.answered(arguments);
+                if head.op == Op::CallAttr { decoder.of_attribute().answer() } else { decoder.answer() }
+            },
+        )
+    }
+
+    /// One request there and back: `write` puts it down, `read` takes the answer apart.
+    pub(crate) fn converse<'py, T>(
+        slf: &Bound<'py, Self>,
+        write: impl FnOnce(&mut Encoder<'_, 'py>, &News<'_, 'py>) -> Result<()>,
+        read: impl FnOnce(Decoder<'_, 'py>) -> Result<T>,
+    ) -> PyResult<T> {
         let py = slf.py();
         let session = slf.get();
         session.check_here(py)?;
@@ -104,34 +153,17 @@ impl Session {
         let key = session.key();
         let _scope = Scope::enter(key);
         let mut out = Writer::with_capacity(64);
-        head.write(&mut out);
         let mut encoder = Encoder::new(slf, &mut out, key, Mode::Normal);
-        let written = write(&mut encoder).and_then(|()| {
-            let changes = if first { Vec::new() } else { loans::changes(key, loans::Turn::Middle, py) };
-            encoder.trailer(changes, &session.news(py)?)
-        });
-        if let Err(fault) = written {
+        if let Err(fault) = write(&mut encoder, &News { session: slf, key, first }) {
             encoder.take_back();
             return Err(session.fail(py, fault));
         }
         let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
         let answer = answer.map_err(|error| session.explain(py, &error))?;
-        let mut decoder = Decoder::new(slf, Reader::new(&answer.body), key).answered(arguments);
-        if head.op == Op::CallAttr && answer.outcome == Outcome::Answered {
-            decoder = decoder.of_attribute();
-        }
-        let told = decoder.answer().map_err(|fault| session.fail(py, fault))?;
-        let value = &told.value;
+        let decoder = Decoder::new(slf, Reader::new(&answer.body), key);
         match answer.outcome {
-            Outcome::Answered => Ok(told),
-            Outcome::Raised => {
-                let handled = names::HANDLED.get(py)?.call0()?;
-                if !handled.is_none() {
-                    // `raise` would note what was being handled; an exception that comes over a link has to be told.
-                    names::IN_CONTEXT.get(py)?.call1((value, handled))?;
-                }
-                Err(PyErr::from_value(told.value))
-            }
+            Outcome::Answered => read(decoder).map_err(|fault| session.fail(py, fault)),
+            Outcome::Raised => Err(raised(decoder.answer().map_err(|fault| session.fail(py, fault))?.value)?),
         }
     }
 

@@ -101,12 +101,19 @@ const OPENING: &[&str] = &["__call__", "__dict__", "__new__"];
 const READING: &[&str] = &["format", "format_map"];
 
 /// Refuse what no parent is ever asked by a child of ours: bytes that break the protocol.
-pub(crate) fn check_op(op: Op, target: u64) -> Result<()> {
+/// `target` is None for a step that is asked of an earlier one.
+pub(crate) fn check_op(op: Op, target: Option<u64>) -> Result<()> {
     let foreign = matches!(op, Op::Import | Op::Adopt | Op::Reduce | Op::Copy | Op::Status);
-    if foreign || (target == 0 && !matches!(op, Op::Call | Op::Subclass)) {
+    if foreign || (target == Some(0) && !matches!(op, Op::Call | Op::Subclass)) {
         return Err(Error::garbled(format!("a child cannot ask its parent for `{}`", op.name())).into());
     }
     Ok(())
+}
+
+/// Refuse to work on what the child would have got as its own, by value or by name.
+pub(crate) fn refuse_value(object: &Bound<'_, PyAny>) -> Result<()> {
+    let kind = object.get_type().name()?;
+    refuse(object, &format!("go on with a `{kind}`, which it gets by value, in"))
 }
 
 /// Refuse what would lead out of the object that the child was given.

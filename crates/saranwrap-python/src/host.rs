@@ -1,5 +1,7 @@
 //! Applies ops to real objects. It does not know who asked.
 
+mod steps;
+
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
@@ -29,6 +31,25 @@ impl<'a, 'py> PyHost<'a, 'py> {
         Self { session, leaving: RefCell::default() }
     }
 }
+
+/// What an op is applied to.
+enum Subject<'py> {
+    Id(u64),
+    /// What an earlier step of the same pipeline came to.
+    Object(Bound<'py, PyAny>),
+}
+
+impl Subject<'_> {
+    fn id(&self) -> Option<u64> {
+        match self {
+            Self::Id(id) => Some(*id),
+            Self::Object(_) => None,
+        }
+    }
+}
+
+/// What puts down the end of a message.
+type Behind<'a, 'py> = dyn Fn(&mut Encoder<'_, 'py>) -> Result<()> + 'a;
 
 /// What came of a request; the arguments stay until the answer is written, which may name them.
 struct Performed<'py> {
@@ -61,14 +82,16 @@ impl Host for PyHost<'_, '_> {
         let key = session.key();
         let _scope = Scope::enter(key);
         let start = out.len();
-        let fault = match self.perform(body, key).and_then(|performed| self.answer(performed, key, out)) {
+        let fault = match self.answer_to(body, key, out) {
             Ok(()) => return Ok(Outcome::Answered),
             Err(fault) => fault,
         };
         out.truncate(start);
         match fault {
             Fault::Link(error) => Err(error),
-            Fault::Python(error) => self.raised(error, key, out).map(|()| Outcome::Raised),
+            Fault::Python(error) => {
+                self.raised(error, key, out, &|encoder| self.trailer(encoder, key)).map(|()| Outcome::Raised)
+            }
         }
     }
 
@@ -111,10 +134,19 @@ impl Host for PyHost<'_, '_> {
 }
 
 impl<'py> PyHost<'_, 'py> {
-    fn perform(&self, body: &[u8], key: Key) -> Result<Performed<'py>> {
+    fn answer_to(&self, body: &[u8], key: Key, out: &mut Writer) -> Result<()> {
         let mut reader = Reader::new(body);
         let request = Request::read(&mut reader)?;
-        let mut decoder = Decoder::new(self.session, reader, key);
+        let decoder = Decoder::new(self.session, reader, key);
+        if request.op == Op::Pipeline {
+            self.pipeline(&request, decoder, key, out)?;
+            return self.trailer(&mut Encoder::new(self.session, out, key, Mode::Normal), key);
+        }
+        let performed = self.perform(&request, decoder, key)?;
+        self.answer(&performed, key, out, &|encoder| self.trailer(encoder, key))
+    }
+
+    fn perform(&self, request: &Request, mut decoder: Decoder<'_, 'py>, key: Key) -> Result<Performed<'py>> {
         let mut args = Vec::with_capacity(request.argc.min(8));
         for place in 0..request.argc {
             args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
@@ -122,26 +154,48 @@ impl<'py> PyHost<'_, 'py> {
         decoder.trailer()?;
         let arguments = arguments(request.op, &args);
         let mentioned = decoder.mentioned();
-        let in_child = self.session.get().side() == Side::Child;
-        if in_child {
-            loans::count_references(key, &mentioned, None, self.session.py());
-        }
-        let answer = self.apply_op(request.op, request.target, &args)?;
-        if in_child {
-            loans::note_kept(key, &mentioned, answer.object());
-        }
+        let answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
         Ok(Performed { answer, arguments, _request: args })
     }
 
-    fn apply_op(&self, op: Op, target: u64, args: &[Bound<'py, PyAny>]) -> Result<Answer<'py>> {
+    /// Apply an op, and look what this side keeps of what was lent to it.
+    fn apply_counted(
+        &self,
+        op: Op,
+        subject: &Subject<'py>,
+        args: &[Bound<'py, PyAny>],
+        mentioned: &[u64],
+        key: Key,
+    ) -> Result<Answer<'py>> {
+        let in_child = self.session.get().side() == Side::Child;
+        if in_child {
+            loans::count_references(key, mentioned, None, self.session.py());
+        }
+        let answer = self.apply_op(op, subject, args)?;
+        if in_child {
+            loans::note_kept(key, mentioned, answer.object());
+        }
+        Ok(answer)
+    }
+
+    /// Whether what is asked here is asked by a child that is not trusted.
+    fn guards(&self) -> bool {
+        let session = self.session.get();
+        session.side() == Side::Parent && !session.trusts()
+    }
+
+    fn apply_op(&self, op: Op, subject: &Subject<'py>, args: &[Bound<'py, PyAny>]) -> Result<Answer<'py>> {
         let py = self.session.py();
         let session = self.session.get();
-        let guarded = session.side() == Side::Parent && !session.trusts();
+        let guarded = self.guards();
         if guarded {
-            guard::check_op(op, target)?;
+            guard::check_op(op, subject.id())?;
         }
         let object = || {
-            let object = session.exported(py, target)?;
+            let object = match subject {
+                Subject::Id(id) => session.exported(py, *id)?,
+                Subject::Object(object) => object.clone(),
+            };
             if guarded {
                 guard::check_reach(op, &object, args)?;
             }
@@ -191,6 +245,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Is, [kind, candidate]) => plain(names::IS.get(py)?.call1((object()?, kind, candidate))),
             (Op::Dir, []) => plain(dir(&object()?)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
+            (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => {
                 Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into())
             }
@@ -209,7 +264,8 @@ impl<'py> PyHost<'_, 'py> {
         names::STATUS.get(self.session.py())?.call1(parts)
     }
 
-    fn answer(&self, performed: Performed<'py>, key: Key, out: &mut Writer) -> Result<()> {
+    /// Write an op's result, and what `then` puts behind it.
+    fn answer(&self, performed: &Performed<'py>, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> Result<()> {
         let mode = match &performed.answer {
             Answer::Copy(_, mode) => *mode,
             _ => Mode::Normal,
@@ -221,7 +277,7 @@ impl<'py> PyHost<'_, 'py> {
             Answer::Root(object) => encoder.reference(object),
             Answer::Uncalled(object) => encoder.uncalled(object),
         };
-        let result = result.and_then(|()| self.trailer(&mut encoder, key));
+        let result = result.and_then(|()| then(&mut encoder));
         if result.is_err() {
             encoder.take_back();
         }
@@ -234,22 +290,23 @@ impl<'py> PyHost<'_, 'py> {
         encoder.trailer(changes, &self.session.get().news(self.session.py())?)
     }
 
-    /// What the op raised. An exception that cannot be sent is replaced by the one that says why.
-    fn raised(&self, error: PyErr, key: Key, out: &mut Writer) -> EngineResult<()> {
+    /// Write what the op raised, and what `then` puts behind it. An exception that cannot be sent is replaced by the one that
+    /// says why.
+    fn raised(&self, error: PyErr, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> EngineResult<()> {
         let py = self.session.py();
         let start = out.len();
-        let first = self.raise(error, key, out);
+        let first = self.raise(error, key, out, then);
         let Err(Fault::Python(second)) = first else { return link_error(first) };
         let text = second.value(py).str().map(|text| text.to_string()).unwrap_or_default();
         let plain = pyo3::exceptions::PyRuntimeError::new_err(format!("an exception could not be sent: {text}"));
         out.truncate(start);
-        link_error(self.raise(plain, key, out))
+        link_error(self.raise(plain, key, out, then))
     }
 
-    fn raise(&self, error: PyErr, key: Key, out: &mut Writer) -> Result<()> {
+    fn raise(&self, error: PyErr, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> Result<()> {
         let value = error.into_value(self.session.py()).into_bound(self.session.py()).into_any();
         let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
-        let result = encoder.raised(&value).and_then(|()| self.trailer(&mut encoder, key));
+        let result = encoder.raised(&value).and_then(|()| then(&mut encoder));
         if result.is_err() {
             encoder.take_back();
         }
@@ -284,14 +341,14 @@ fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 /// Whether this argument of an op is the tuple of a call's positional arguments.
 pub(crate) fn is_positional(op: Op, place: usize) -> bool {
-    matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special, 1))
+    matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special | Op::Operate, 1))
 }
 
 /// The positional and keyword arguments of a call, in order: the other side counts them the same way.
 pub(crate) fn arguments<'py>(op: Op, args: &[Bound<'py, PyAny>]) -> Vec<Bound<'py, PyAny>> {
     let (positional, keywords) = match (op, args) {
         (Op::Call, [positional, keywords]) | (Op::CallAttr, [_, positional, keywords]) => (positional, Some(keywords)),
-        (Op::Special, [_, positional]) => (positional, None),
+        (Op::Special | Op::Operate, [_, positional]) => (positional, None),
         _ => return Vec::new(),
     };
     let mut found: Vec<_> = positional.cast::<PyTuple>().map(|args| args.iter().collect()).unwrap_or_default();

@@ -1,12 +1,14 @@
 //! The face: the extension module `saranwrap._native`, as the package `saranwrap` uses it. Everything a user sees is in the package.
 //!
 //! Rooms in reading order: `names` and `fault` are used by all; `loans` and `exports` keep what crossed; `proxy`, `special`,
-//! `classes`, `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together.
+//! `classes`, `convert` and `host` are the two ends of the walk; `session` holds one link and ties them together. `promise`,
+//! `batch` and `pipeline` record many ops and send them as one.
 
 use pyo3::prelude::*;
 
 mod addresses;
 mod asking;
+mod batch;
 mod buffer;
 mod callsite;
 mod classes;
@@ -19,6 +21,8 @@ mod loans;
 mod method;
 mod mirror;
 mod names;
+mod pipeline;
+mod promise;
 mod proxy;
 mod session;
 mod special;
@@ -29,6 +33,10 @@ mod waiter;
 mod _native {
     #[pymodule_export]
     use crate::buffer::{BufferProxy, offers_buffer};
+    #[pymodule_export]
+    use crate::pipeline::{flush, pipeline, result};
+    #[pymodule_export]
+    use crate::promise::{Pipeline, Promise, operate};
     #[pymodule_export]
     use crate::proxy::{Proxy, Ref, Val, call, identity};
     #[pymodule_export]

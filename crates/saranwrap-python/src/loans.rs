@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
@@ -23,6 +24,14 @@ enum Agreed {
     Bytes(Py<PyBytes>),
     /// Given by value for its identity only: it goes home as itself.
     Opaque,
+}
+
+impl Agreed {
+    fn each(&mut self, mut work: impl FnMut(&mut Py<PyAny>)) {
+        if let Self::List(items) | Self::Dict(items) | Self::Set(items) = self {
+            items.iter_mut().for_each(&mut work);
+        }
+    }
 }
 
 pub(crate) struct Loan {
@@ -126,6 +135,99 @@ pub(crate) fn lend(key: Key, object: &Bound<'_, PyAny>) -> u64 {
     });
     borrow(key, number, object);
     number
+}
+
+/// How many loans this chain has made so far: what `retract` goes back to.
+pub(crate) fn made(key: Key) -> u64 {
+    LOANS.with_borrow(|all| all.get(&key).map_or(0, |loans| loans.next))
+}
+
+/// What was lent since then goes into no message after all: the other side must never hear of it.
+pub(crate) fn retract(key: Key, made: u64) {
+    let gone: Vec<Loan> = with(key, |loans| {
+        let numbers: Vec<u64> = loans.by_number.keys().copied().filter(|&number| number > made).collect();
+        loans.next = made;
+        loans.by_address.retain(|_, number| *number <= made);
+        numbers.iter().filter_map(|number| loans.by_number.remove(number)).collect()
+    });
+    drop(gone);
+}
+
+/// A loan's twin that was replaced, and the one that stands for it now.
+pub(crate) struct Replaced<'py> {
+    number: u64,
+    pub(crate) old: Bound<'py, PyAny>,
+    pub(crate) new: Bound<'py, PyAny>,
+    /// The old one lives on as an object of this side.
+    pub(crate) kept: bool,
+}
+
+/// A call in a chain that goes on with others is done. What it kept is an object of this side from now on, and the others get
+/// copies of what was lent: they would see what becomes of the kept ones, and so would the caller.
+pub(crate) fn part(key: Key, py: Python<'_>) -> PyResult<Vec<Replaced<'_>>> {
+    let mut replaced = Vec::new();
+    for (number, old, kept) in lent_if_any_is_kept(key, py) {
+        let new = shell(&old)?;
+        replaced.push(Replaced { number, old, new, kept });
+    }
+    let new_ones: HashMap<usize, &Bound<'_, PyAny>> =
+        replaced.iter().map(|twin| (twin.old.as_ptr() as usize, &twin.new)).collect();
+    for twin in &replaced {
+        fill(twin, &new_ones)?;
+    }
+    for twin in &replaced {
+        let object = twin.new.clone().unbind();
+        let before = with(key, |loans| {
+            loans.by_address.remove(&(twin.old.as_ptr() as usize));
+            loans.by_address.insert(twin.new.as_ptr() as usize, twin.number);
+            let loan = loans.by_number.get_mut(&twin.number)?;
+            // Where the agreed content held an old twin it holds the new one, or the caller would be told of a change.
+            loan.agreed.each(|item| {
+                if let Some(&new) = new_ones.get(&(item.as_ptr() as usize)) {
+                    *item = new.clone().unbind();
+                }
+            });
+            (loan.kept, loan.references) = (false, isize::MAX);
+            Some(std::mem::replace(&mut loan.object, object))
+        });
+        drop(before);
+    }
+    Ok(replaced)
+}
+
+fn lent_if_any_is_kept(key: Key, py: Python<'_>) -> Vec<(u64, Bound<'_, PyAny>, bool)> {
+    LOANS.with_borrow(|all| match all.get(&key) {
+        Some(loans) if loans.by_number.values().any(|loan| loan.kept) => {
+            let lent = loans.by_number.iter();
+            lent.map(|(&number, loan)| (number, loan.object.bind(py).clone(), loan.kept)).collect()
+        }
+        _ => Vec::new(),
+    })
+}
+
+/// An empty container of the same kind; what is no container stands for itself.
+fn shell<'py>(old: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = old.py();
+    Ok(match agreement(old) {
+        Agreed::List(_) => PyList::empty(py).into_any(),
+        Agreed::Dict(_) => PyDict::new(py).into_any(),
+        Agreed::Set(_) => PySet::empty(py)?.into_any(),
+        Agreed::Bytes(bytes) => PyByteArray::new(py, bytes.bind(py).as_bytes()).into_any(),
+        Agreed::Opaque => old.clone(),
+    })
+}
+
+/// Give the new twin what the old one holds.
+fn fill<'py>(twin: &Replaced<'py>, new_ones: &HashMap<usize, &Bound<'py, PyAny>>) -> PyResult<()> {
+    let new_for = |item: Bound<'py, PyAny>| new_ones.get(&(item.as_ptr() as usize)).map_or(item, |&new| new.clone());
+    if let (Ok(old), Ok(new)) = (twin.old.cast_exact::<PyList>(), twin.new.cast_exact::<PyList>()) {
+        old.iter().try_for_each(|item| new.append(new_for(item)))?;
+    } else if let (Ok(old), Ok(new)) = (twin.old.cast_exact::<PyDict>(), twin.new.cast_exact::<PyDict>()) {
+        old.iter().try_for_each(|(name, value)| new.set_item(name, new_for(value)))?;
+    } else if let (Ok(old), Ok(new)) = (twin.old.cast_exact::<PySet>(), twin.new.cast_exact::<PySet>()) {
+        old.iter().try_for_each(|item| new.add(item))?;
+    }
+    Ok(())
 }
 
 /// Note that `object` is this side's twin of loan `number`. Its content is agreed upon by `settle`.
@@ -246,17 +348,12 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
     let now = agreement(object);
     let before = LOANS.with_borrow(|all| {
         let loan = all.get(&key)?.by_number.get(&number)?;
-        match (&loan.agreed, &now) {
-            (Agreed::List(old), Agreed::List(new))
-            | (Agreed::Dict(old), Agreed::Dict(new))
-            | (Agreed::Set(old), Agreed::Set(new)) => {
-                (!same_items(old, new)).then(|| old.iter().map(|item| item.clone_ref(py)).collect())
+        differs(&loan.agreed, &now, py).then(|| match &loan.agreed {
+            Agreed::List(old) | Agreed::Dict(old) | Agreed::Set(old) => {
+                old.iter().map(|item| item.clone_ref(py)).collect()
             }
-            (Agreed::Bytes(old), Agreed::Bytes(new)) => {
-                (old.bind(py).as_bytes() != new.bind(py).as_bytes()).then(Vec::new)
-            }
-            _ => None,
-        }
+            _ => Vec::new(),
+        })
     })?;
     let content = match now {
         Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
@@ -272,8 +369,57 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
     Some(Change { number, content, before: places, _kept: before })
 }
 
+/// What a mutable built-in held at one moment, to tell later whether it still does.
+pub(crate) struct Snapshot {
+    object: Py<PyAny>,
+    held: Agreed,
+}
+
+impl Snapshot {
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> Self {
+        Self { object: object.clone().unbind(), held: agreement(object) }
+    }
+
+    pub(crate) fn is_current(&self, py: Python<'_>) -> bool {
+        !differs(&self.held, &agreement(self.object.bind(py)), py)
+    }
+
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        match &self.held {
+            Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
+                items.iter().try_for_each(|item| visit.call(item))
+            }
+            Agreed::Bytes(bytes) => visit.call(bytes),
+            Agreed::Opaque => Ok(()),
+        }
+    }
+}
+
+fn differs(old: &Agreed, new: &Agreed, py: Python<'_>) -> bool {
+    match (old, new) {
+        (Agreed::List(old), Agreed::List(new))
+        | (Agreed::Dict(old), Agreed::Dict(new))
+        | (Agreed::Set(old), Agreed::Set(new)) => !same_items(old, new),
+        (Agreed::Bytes(old), Agreed::Bytes(new)) => old.bind(py).as_bytes() != new.bind(py).as_bytes(),
+        _ => false,
+    }
+}
+
 fn same_items(old: &[Py<PyAny>], new: &[Py<PyAny>]) -> bool {
     old.len() == new.len() && old.iter().zip(new).all(|(a, b)| a.as_ptr() == b.as_ptr())
+}
+
+/// Whether arguments of this kind are copied and lent.
+pub(crate) fn is_lendable(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<PyList>()
+        || object.is_exact_instance_of::<PyDict>()
+        || object.is_exact_instance_of::<PySet>()
+        || object.is_exact_instance_of::<PyByteArray>()
 }
 
 fn agreement(object: &Bound<'_, PyAny>) -> Agreed {

@@ -49,6 +49,7 @@ names! {
     BUFFER_COPY = "saranwrap._members"."buffer_copy";
     OF_DERIVED = "saranwrap._members"."of_derived";
     REDUCE = "saranwrap._copies"."reduce";
+    LOCATE = "saranwrap._api"."locate_any";
     SUPER_SET = "saranwrap._derived"."super_set";
     // Values that cross with a tag of their own.
     IS_KNOWN = "saranwrap._values"."is_known";
@@ -78,6 +79,7 @@ names! {
     REVERSED = "builtins"."reversed";
     FORMAT = "builtins"."format";
     INDEX = "operator"."index";
+    OPERATE = "saranwrap._host"."operate";
     SUPER = "saranwrap._host"."super_call";
     IMPORT_MODULE = "importlib"."import_module";
     ADOPT = "saranwrap._host"."adopt";

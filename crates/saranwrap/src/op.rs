@@ -1,7 +1,7 @@
 //! Everything one side may ask of the other, and the head of a request.  What an op does is the host's business.
 
 use crate::error::{Error, Result};
-use crate::wire::{Reader, Writer};
+use crate::wire::{Item, Reader, Writer, tag};
 
 /// What is asked.  Behind each op stand its arguments, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,10 @@ pub enum Op {
     Dir = 19,
     /// `[protocol]`: what `__reduce_ex__` of the target says, in a form that the asker can put into a pickle.
     Reduce = 20,
+    /// `[news, step..]`: several ops in one request; a later one may name the results of earlier ones.
+    Pipeline = 21,
+    /// `[name, args]`: an operator between the target and its operand, with all that the language does to find who knows it.
+    Operate = 22,
 }
 
 impl Op {
@@ -72,6 +76,8 @@ impl Op {
         Op::Is,
         Op::Dir,
         Op::Reduce,
+        Op::Pipeline,
+        Op::Operate,
     ];
 
     /// The name in documents and messages.
@@ -97,6 +103,8 @@ impl Op {
             Op::Is => "is",
             Op::Dir => "dir",
             Op::Reduce => "reduce",
+            Op::Pipeline => "pipeline",
+            Op::Operate => "operate",
         }
     }
 
@@ -141,6 +149,70 @@ impl Request {
     }
 }
 
+/// What a step of a pipeline is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The object with this id, in the receiver's table.
+    Id(u64),
+    /// What the step at this place came to.
+    Promise(u64),
+}
+
+/// The head of one step of a pipeline: an array of who needs its result, its op, its target and its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How often later steps name the result; when they have, the receiver may let go of it.
+    pub uses: u64,
+    /// Whether the answer is to hold the result.
+    pub wanted: bool,
+    /// What is asked.
+    pub op: Op,
+    /// Of what it is asked.
+    pub target: Target,
+    /// How many arguments follow.
+    pub argc: usize,
+}
+
+impl Step {
+    /// Write the head; the caller writes `argc` values after it.
+    pub fn write(&self, out: &mut Writer) {
+        out.array(4 + self.argc);
+        out.u64(self.uses);
+        out.bool(self.wanted);
+        out.u64(u64::from(self.op.code()));
+        match self.target {
+            Target::Id(id) => out.u64(id),
+            Target::Promise(place) => {
+                out.tag(tag::PROMISE);
+                out.u64(place);
+            }
+        }
+    }
+
+    /// Read the head, or pass over the null that stands where a step could not be written.  The reader is left at the first
+    /// argument.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Option<Self>> {
+        if reader.peek()? == Item::Null {
+            reader.next()?;
+            return Ok(None);
+        }
+        let len = reader.array("step")?;
+        let argc = len.checked_sub(4).ok_or_else(|| Error::garbled("a step without a target"))?;
+        let uses = reader.u64("uses")?;
+        let wanted = match reader.next()? {
+            Item::Bool(wanted) => wanted,
+            other => return Err(Error::garbled(format!("whether a step is wanted is no truth value, but {other}"))),
+        };
+        let op = Op::from_code(reader.u64("op")?)?;
+        let target = match reader.next()? {
+            Item::Uint(id) => Target::Id(id),
+            Item::Tag(tag::PROMISE) => Target::Promise(reader.u64("place")?),
+            other => return Err(Error::garbled(format!("a step cannot be asked of {other}"))),
+        };
+        Ok(Some(Self { uses, wanted, op, target, argc }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +242,31 @@ mod tests {
     #[test]
     fn a_short_request_is_refused() {
         assert!(Request::read(&mut Reader::new(&[0x81, 0x01])).is_err());
+    }
+
+    #[test]
+    fn a_step_comes_back() {
+        for target in [Target::Id(1 << 40), Target::Promise(3)] {
+            let step = Step { uses: 2, wanted: true, op: Op::Call, target, argc: 2 };
+            let mut out = Writer::new();
+            step.write(&mut out);
+            out.array(0);
+            out.map(0);
+            let mut reader = Reader::new(out.as_slice());
+            assert_eq!(Step::read(&mut reader).unwrap(), Some(step));
+            assert_eq!(reader.rest(), [0x80, 0xa0]);
+        }
+        assert_eq!(Step::read(&mut Reader::new(&[0xf6])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_step_that_is_none_is_refused() {
+        let of = |bytes: &[u8]| Step::read(&mut Reader::new(bytes)).is_err();
+        assert!(of(&[0x83, 0x00, 0xf4, 0x01]), "no target");
+        assert!(of(&[0x85, 0x00, 0x00, 0x01, 0x01, 0x60]), "wanted is a number");
+        assert!(of(&[0x85, 0x00, 0xf4, 0x00, 0x01, 0x60]), "no op");
+        assert!(of(&[0x85, 0x00, 0xf4, 0x01, 0x60, 0x60]), "a text as its target");
+        assert!(of(&[0x85, 0x00, 0xf4, 0x01, 0xd9, 0x53, 0x05, 0x01]), "another tag");
+        assert!(of(&[]));
     }
 }

@@ -62,6 +62,8 @@ pub mod tag {
     pub const VALUED: u64 = 21270;
     /// `callable`: in the answer to a callattr, what was not called, because it is for the asker to call.
     pub const UNCALLED: u64 = 21271;
+    /// `place`: in a pipeline, what the step at this place came to.
+    pub const PROMISE: u64 = 21272;
 
     /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
     pub const NAMES: &[(u64, &str)] = &[
@@ -89,6 +91,7 @@ pub mod tag {
         (MARKED, "MARKED"),
         (VALUED, "VALUED"),
         (UNCALLED, "UNCALLED"),
+        (PROMISE, "PROMISE"),
     ];
 }
 

@@ -27,20 +27,38 @@ pub(crate) struct Told<'py> {
 }
 
 pub(crate) struct Decoder<'a, 'py> {
-    session: &'a Bound<'py, Session>,
-    reader: Reader<'a>,
-    key: Key,
-    depth: usize,
+    pub(super) session: &'a Bound<'py, Session>,
+    pub(super) reader: Reader<'a>,
+    pub(super) key: Key,
+    pub(super) depth: usize,
     /// The arguments of the call that this answers.
-    arguments: &'a [Bound<'py, PyAny>],
+    pub(super) arguments: &'a [Bound<'py, PyAny>],
     /// The arguments of the call that this is, as far as they are read.
-    so_far: Vec<Bound<'py, PyAny>>,
+    pub(super) so_far: Vec<Bound<'py, PyAny>>,
     /// Containers that were given away in this message.
     given_away: HashMap<u64, Bound<'py, PyAny>>,
     /// The loans that the message speaks of.
-    mentioned: Vec<u64>,
+    pub(super) mentioned: Vec<u64>,
     /// Whether the answer was what to call in place of what the call returned; None where that cannot be.
     uncalled: Option<bool>,
+    /// What the steps so far came to, in a pipeline.
+    pub(super) promises: Vec<Promised<'py>>,
+    /// The step that failed, if what was read depends on one.
+    pub(super) failed: Option<usize>,
+    /// How many promises were read.
+    pub(super) named: usize,
+    /// Arguments in which a promise stood, by address: the other side has others in their places.
+    pub(super) completed: Vec<usize>,
+}
+
+/// What a step of a pipeline came to, for those that name it.
+pub(crate) enum Promised<'py> {
+    /// An object, which so many more times will be named.
+    Object(Bound<'py, PyAny>, u64),
+    /// Nothing: this step raised, the step itself or one that it depends on.
+    Failed(usize),
+    /// It has been named as often as was said, and is gone.
+    Gone,
 }
 
 impl<'a, 'py> Decoder<'a, 'py> {
@@ -55,6 +73,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
             given_away: HashMap::new(),
             mentioned: Vec::new(),
             uncalled: None,
+            promises: Vec::new(),
+            failed: None,
+            named: 0,
+            completed: Vec::new(),
         }
     }
 
@@ -103,10 +125,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
     /// The positional arguments of a call: one may be named by the place of an earlier one that is the same object.
     pub(crate) fn positional(&mut self) -> Result<Bound<'py, PyAny>> {
         for _ in 0..self.reader.array("arguments")? {
-            let value = self.value()?;
+            let value = self.an_argument()?;
             self.so_far.push(value);
         }
         Ok(PyTuple::new(self.py(), &self.so_far)?.into_any())
+    }
+
+    fn an_argument(&mut self) -> Result<Bound<'py, PyAny>> {
+        let named = self.named;
+        let value = self.value()?;
+        if self.named > named {
+            self.completed.push(value.as_ptr() as usize);
+        }
+        Ok(value)
     }
 
     fn values(&mut self, count: usize) -> Result<Vec<Bound<'py, PyAny>>> {
@@ -122,7 +153,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let kwargs = PyDict::new(self.py());
         for _ in 0..count {
             let name = self.value()?;
-            kwargs.set_item(name, self.value()?)?;
+            kwargs.set_item(name, self.an_argument()?)?;
         }
         Ok(kwargs)
     }
@@ -152,6 +183,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 self.uncalled = Some(true);
                 self.value()
             }
+            tag::PROMISE => self.promise(),
             unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
         }
     }
@@ -332,6 +364,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(names::TRACEBACK_BUILD.get(self.py())?.call1((frames,))?)
     }
 
+    fn promise(&mut self) -> Result<Bound<'py, PyAny>> {
+        let place = self.reader.u64("place")?;
+        self.promised(place)
+    }
+
     /// Unpickling runs what the sender likes. A child may trust its parent; a parent only where the user said so.
     fn pickle(&mut self) -> Result<Bound<'py, PyAny>> {
         self.pair("pickle")?;
@@ -353,6 +390,12 @@ impl<'a, 'py> Decoder<'a, 'py> {
         if self.reader.at_end() {
             return Ok(());
         }
+        self.news()?;
+        if self.reader.at_end() { Ok(()) } else { Err(Error::garbled("a message goes on after its end").into()) }
+    }
+
+    /// Changed loans, and modules the other side has loaded.
+    pub(super) fn news(&mut self) -> Result<()> {
         self.pair("trailer")?;
         for _ in 0..self.reader.array("changes")? {
             self.change()?;
@@ -362,7 +405,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             news.push(self.reader.text("module")?.to_owned());
         }
         self.session.get().hear_of(news);
-        if self.reader.at_end() { Ok(()) } else { Err(Error::garbled("a message goes on after its end").into()) }
+        Ok(())
     }
 
     fn change(&mut self) -> Result<()> {

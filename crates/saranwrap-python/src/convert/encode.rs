@@ -15,6 +15,7 @@ use super::WITHIN_MESSAGE;
 use crate::fault::Result;
 use crate::loans::{self, Key};
 use crate::names;
+use crate::promise::Pipeline;
 use crate::proxy::Proxy;
 use crate::session::Session;
 
@@ -27,6 +28,22 @@ pub(crate) enum Mode {
     Copy { trusted: bool },
     /// The outermost container by value, its items as ever: a shallow copy.
     Shallow,
+}
+
+/// A place in a message.
+pub(crate) struct Mark {
+    len: usize,
+    given: usize,
+    lent: u64,
+}
+
+/// How far the steps of a pipeline are written.
+pub(super) struct Steps<'py> {
+    pub(super) pipeline: Bound<'py, Pipeline>,
+    /// The place of the first step in this message.
+    pub(super) first: u64,
+    /// The place of the one that is being written; it may name those before it.
+    pub(super) place: u64,
 }
 
 pub(crate) struct Encoder<'a, 'py> {
@@ -43,6 +60,8 @@ pub(crate) struct Encoder<'a, 'py> {
     pub(super) arguments: &'a [Bound<'py, PyAny>],
     /// Containers that are given away in this message, by address; None where containers are lent.
     pub(super) given_away: Option<HashMap<usize, u64>>,
+    /// The pipeline whose steps are being written.
+    pub(super) steps: Option<Steps<'py>>,
     /// Whether this is an answer's value: the child's own code has let go of what it does not keep.
     pub(super) answers: bool,
 }
@@ -59,6 +78,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             raising: Vec::new(),
             arguments: &[],
             given_away: (mode != Mode::Normal).then(HashMap::new),
+            steps: None,
             answers: false,
         }
     }
@@ -68,6 +88,30 @@ impl<'a, 'py> Encoder<'a, 'py> {
         self.arguments = arguments;
         self.answers = true;
         self
+    }
+
+    /// What follows is the step at `place` of a message whose first step is at `first`.
+    pub(crate) fn at_step(&mut self, pipeline: &Bound<'py, Pipeline>, first: u64, place: u64) {
+        self.steps = Some(Steps { pipeline: pipeline.clone(), first, place });
+    }
+
+    /// What is written, for heads.
+    pub(crate) fn out(&mut self) -> &mut Writer {
+        self.out
+    }
+
+    /// How far it is written, and what was given out and lent: what `back_to` goes back to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { len: self.out.len(), given: self.given.len(), lent: loans::made(self.key) }
+    }
+
+    /// Take back what was written since.
+    pub(crate) fn back_to(&mut self, mark: &Mark) {
+        self.out.truncate(mark.len);
+        loans::retract(self.key, mark.lent);
+        let releases: Vec<(u64, u64)> = self.given.drain(mark.given..).map(|id| (id, 1)).collect();
+        let dropped = self.session.get().exports().take_back(&releases);
+        drop(dropped);
     }
 
     /// The message will not be sent: nothing was given out after all.
@@ -312,7 +356,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
 }
 
 /// A value that nobody can tell from its copy, but by its identity.
-fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
     object.is_exact_instance_of::<PyString>()
         || object.is_exact_instance_of::<PyInt>()
         || object.is_exact_instance_of::<PyTuple>()

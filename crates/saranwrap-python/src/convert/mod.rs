@@ -3,11 +3,13 @@
 mod decode;
 mod encode;
 mod references;
+mod steps;
 mod trailer;
 
 /// Loan numbers from here on mean something within one message only: a container given away, not lent.
 const WITHIN_MESSAGE: u64 = 1 << 62;
 
-pub(crate) use decode::{Decoder, Told};
+pub(crate) use decode::{Decoder, Promised, Told};
 pub(crate) use encode::{Encoder, Mode};
-pub(crate) use references::is_for_asker;
+pub(crate) use references::{has_id, is_for_asker};
+pub(crate) use steps::{Report, report};

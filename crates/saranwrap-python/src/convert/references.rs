@@ -2,14 +2,15 @@
 
 use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyTuple, PyType};
+use pyo3::types::{PyBool, PyEllipsis, PyFunction, PyNotImplemented, PyTraceback, PyTuple, PyType};
 use saranwrap::link::Side;
 use saranwrap::wire::tag;
 
-use super::encode::{Encoder, Mode};
+use super::encode::{Encoder, Mode, Steps, is_immutable};
 use crate::fault::{Fault, Result, named};
 use crate::loans;
 use crate::names;
+use crate::promise::{Outcome, Promise, refusal};
 use crate::proxy::{Proxy, Ref, Val};
 use crate::session::Session;
 
@@ -51,6 +52,43 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
         route::NAMED => is_named(),
         _ => Ok(true),
     }
+}
+
+impl Steps<'_> {
+    fn knows(&self, promise: &Bound<'_, Promise>) -> bool {
+        let promise = promise.get();
+        promise.pipeline.is(&self.pipeline) && (self.first..self.place).contains(&promise.place())
+    }
+}
+
+/// Whether the other side would be given an id for this object, with which to ask for more of it. What crosses by value or
+/// by name is the other side's own from then on.
+pub(crate) fn has_id(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) -> Result<bool> {
+    let py = object.py();
+    if let Ok(proxy) = object.cast::<Proxy>() {
+        return Ok(!proxy.get().session.is(session));
+    }
+    if object.is_instance_of::<PyType>() {
+        let ours = session.get().mirrored(object).is_none();
+        return Ok(ours && names::NAME_OF.get(py)?.call1((session, object))?.is_none());
+    }
+    let by_value = is_immutable(object)
+        || loans::is_lendable(object)
+        || object.is_none()
+        || object.is_exact_instance_of::<PyBool>()
+        || object.is_exact_instance_of::<PyEllipsis>()
+        || object.is_exact_instance_of::<PyNotImplemented>()
+        || object.is_exact_instance_of::<PyTraceback>()
+        || object.get_type().get_type().is_subclass(names::REMOTE_TYPE.get(py)?)?;
+    if by_value {
+        return Ok(false);
+    }
+    Ok(match names::ROUTE.get(py)?.call1((session, object))?.extract::<u8>()? {
+        route::KNOWN => object.get_type().get_type().hasattr("_member_map_")?,
+        route::NAMED => names::NAME_OF.get(py)?.call1((session, object))?.is_none(),
+        route::BY_VALUE | route::PICKLE => false,
+        _ => true,
+    })
 }
 
 impl<'py> Encoder<'_, 'py> {
@@ -162,8 +200,11 @@ impl<'py> Encoder<'_, 'py> {
         if let Ok(wrapper) = object.cast_exact::<Val>() {
             return self.by_value(wrapper.get().object.bind(object.py()));
         }
+        if let Ok(promise) = object.cast_exact::<Promise>() {
+            return self.promise(promise);
+        }
         let py = object.py();
-        if let Ok(traceback) = object.cast_exact::<pyo3::types::PyTraceback>() {
+        if let Ok(traceback) = object.cast_exact::<PyTraceback>() {
             self.out.tag(tag::TRACEBACK);
             let frames = names::TRACEBACK_FRAMES.get(py)?.call1((traceback,))?;
             return self.value(&frames);
@@ -178,6 +219,27 @@ impl<'py> Encoder<'_, 'py> {
                 Mode::Normal | Mode::Shallow => self.reference(object),
                 Mode::Copy { trusted } => self.copied(object, trusted),
             },
+        }
+    }
+
+    /// A promise among the arguments of a step: the step that it stands for, or what that came to.
+    fn promise(&mut self, promise: &Bound<'py, Promise>) -> Result<()> {
+        let py = promise.py();
+        match (promise.get().outcome(), &self.steps) {
+            (Some(Outcome::Failed(failure)), Some(_)) => {
+                Err(PyErr::from_value(failure.get().error.bind(py).clone()).into())
+            }
+            (Some(Outcome::Value(value)), Some(_)) => self.value(value.bind(py)),
+            (None, Some(steps)) if steps.knows(promise) => {
+                self.out.tag(tag::PROMISE);
+                self.out.u64(promise.get().place() - steps.first);
+                Ok(())
+            }
+            _ => Err(refusal(
+                py,
+                "is no value: only a step of its own pipeline takes it; saranwrap.result gives the value",
+            )
+            .into()),
         }
     }
 

@@ -13,6 +13,19 @@ impl<'py> Encoder<'_, 'py> {
         if changes.is_empty() && news.is_empty() {
             return Ok(());
         }
+        self.news(changes, news)
+    }
+
+    /// The same ahead of the steps of a pipeline, which are performed as they are read. Null where it is empty.
+    pub(crate) fn ahead(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
+        if changes.is_empty() && news.is_empty() {
+            self.out.null();
+            return Ok(());
+        }
+        self.news(changes, news)
+    }
+
+    fn news(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
         // Inside a change a lent container is named by its number, kept or not: it is the caller's own that it belongs to.
         self.answers = false;
         self.out.array(2);
