@@ -218,13 +218,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Call, [args, kwargs]) => plain(call(&object()?, args, kwargs)),
             (Op::CallAttr, [name, args, kwargs]) => {
                 let attribute = object()?.getattr(name.cast::<PyString>()?)?;
-                if is_for_asker(self.session, &attribute)? {
-                    return Ok(Answer::Uncalled(attribute));
-                }
-                if guarded {
-                    guard::check_reach(Op::Call, &attribute, &[])?;
-                }
-                plain(call(&attribute, args, kwargs))
+                self.call_attribute(attribute, args, kwargs, guarded)
             }
             (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
             (Op::Super, [class, name, rest @ ..]) => {
@@ -250,6 +244,23 @@ impl<'py> PyHost<'_, 'py> {
                 Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into())
             }
         }
+    }
+
+    /// Call what was fetched to be called, unless that is the asker's business.
+    fn call_attribute(
+        &self,
+        attribute: Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+        kwargs: &Bound<'py, PyAny>,
+        guarded: bool,
+    ) -> Result<Answer<'py>> {
+        if is_for_asker(self.session, &attribute)? {
+            return Ok(Answer::Uncalled(attribute));
+        }
+        if guarded {
+            guard::check_reach(Op::Call, &attribute, &[])?;
+        }
+        Ok(Answer::Plain(call(&attribute, args, kwargs)?))
     }
 
     /// The seed's counts, and what this process knows of itself.
