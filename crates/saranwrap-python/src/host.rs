@@ -240,9 +240,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Dir, []) => plain(dir(&object()?)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
-            (op, args) => {
-                Err(Error::garbled(format!("the op `{}` does not take {} arguments", op.name(), args.len())).into())
-            }
+            (op, args) => Err(unknown(op, args.len())),
         }
     }
 
@@ -324,6 +322,10 @@ impl<'py> PyHost<'_, 'py> {
         self.leaving.borrow_mut().push(value);
         result
     }
+}
+
+fn unknown(op: Op, argc: usize) -> Fault {
+    Error::garbled(format!("the op `{}` does not take {argc} arguments", op.name())).into()
 }
 
 fn link_error(result: Result<()>) -> EngineResult<()> {
