@@ -350,7 +350,7 @@ def _session(p: object) -> Session:
 
 def _status(session: Session) -> dict[str, Any]:
     how, why = _zygote.told(session)
-    return {**session.request(OPS["status"], 0, ()), "start": how, "why_cold": why}
+    return {**dict(session.request(OPS["status"], 0, ())), "start": how, "why_cold": why}
 
 
 def _close(session: Session) -> None:

@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -50,8 +51,7 @@ def _load(arguments: list[str]) -> str | None:
     """In a zygote: import what its children are to have. Returns what is wrong, if anything is."""
     # Ctrl-C reaches the whole process group. A handler, not SIG_IGN, since programs that a module starts would inherit that.
     signal.signal(signal.SIGINT, lambda *_: None)
-    importlib.import_module("saranwrap._host")
-    importlib.import_module("saranwrap._mirrors")
+    _warm_up()
     before = sys.path[:]
     if arguments:
         end = arguments.index("")
@@ -71,6 +71,15 @@ def _load(arguments: list[str]) -> str | None:
     # What is garbage now would be collected by each child, which would take a copy of what it looks at for that.
     gc.collect()
     return None
+
+
+def _warm_up() -> None:
+    """Do here, once, what each child would do for its first answers."""
+    importlib.import_module("saranwrap._host")
+    mirrors = importlib.import_module("saranwrap._mirrors")
+    for cls in (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, object, list, dict, set):
+        # Abstract base classes remember whom they have been asked about.
+        mirrors.is_abstractly(cls)
 
 
 def _begin_anew(environ: list[tuple[str, str]]) -> None:
