@@ -98,6 +98,10 @@ def _begin_anew(environ: list[tuple[str, str]]) -> None:
     except OSError:
         # The parent has no standard output; an interpreter that starts so has none either.
         sys.stdout = sys.__stdout__ = None  # type: ignore[misc,assignment]
+    threading: Any = sys.modules.get("threading")
+    if threading is not None and hasattr(threading.main_thread(), "_set_native_id"):
+        # Some versions keep the number that it had in the zygote.
+        threading.main_thread()._set_native_id()
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
         # `random` sees to that itself; this one's children would all draw the same numbers.
