@@ -90,14 +90,7 @@ def _begin_anew(environ: list[tuple[str, str]]) -> None:
     for name, value in wanted.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
-    stream: Any = sys.__stdout__
-    try:
-        if stream is not None and not stream.write_through:
-            stream.reconfigure(line_buffering=os.isatty(1))
-            os.fstat(1)
-    except OSError:
-        # The parent has no standard output; an interpreter that starts so has none either.
-        sys.stdout = sys.__stdout__ = None  # type: ignore[misc,assignment]
+    _begin_output(sys.__stdout__)
     threading: Any = sys.modules.get("threading")
     if threading is not None and hasattr(threading.main_thread(), "_set_native_id"):
         # Some versions keep the number that it had in the zygote.
@@ -106,6 +99,19 @@ def _begin_anew(environ: list[tuple[str, str]]) -> None:
     if numpy_random is not None:
         # `random` sees to that itself; this one's children would all draw the same numbers.
         numpy_random.seed()
+
+
+def _begin_output(stream: Any) -> None:
+    """The standard output may be another one than the zygote's, or none."""
+    try:
+        os.fstat(1)
+    except OSError:
+        # An interpreter that starts without one has none either.
+        sys.stdout = sys.__stdout__ = None  # type: ignore[misc,assignment]
+        return
+    # Where every write goes through at once, the interpreter does not set the other.
+    if stream is not None and not stream.write_through:
+        stream.reconfigure(line_buffering=os.isatty(1))
 
 
 def _interrupt(session: Session) -> Callable[[int, object], None]:
