@@ -12,6 +12,8 @@ import time
 import pytest
 import saranwrap
 
+pytestmark = pytest.mark.usefixtures("every_start")
+
 
 def test_a_segfault_says_which_signal_and_where():
     p = saranwrap.wrap(ctypes)

@@ -15,6 +15,8 @@ import saranwrap
 
 from tests.conftest import settled
 
+pytestmark = pytest.mark.usefixtures("every_start")
+
 
 def exists(pid: int) -> bool:
     try:

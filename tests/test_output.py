@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 import saranwrap
 
+pytestmark = pytest.mark.usefixtures("every_start")
+
 
 def speak(*texts, **options):
     print(*texts, **options)

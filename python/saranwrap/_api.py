@@ -13,19 +13,17 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from saranwrap import _valued, _values
+from saranwrap import _valued, _values, _zygote
 from saranwrap._members import Proxy
 from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
 from saranwrap._remote import RemoteType, bound
+from saranwrap._zygote import Start
 from saranwrap.errors import ChildDied, Refused, SaranwrapError
 
 T = TypeVar("T")
 DeadCallback = Callable[[ChildDied], object]
 Spin = float | Literal["auto"]
 
-_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# `-c` and not `-m`: the child's `sys.path` may not hold this package until it has been told where it is.
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from saranwrap._child import main; main()"
 # A child that is asked to close ends by itself within this many seconds, or is killed.
 _CLOSING = 5.0
 
@@ -48,9 +46,11 @@ class Child:
         spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
             call take one microsecond rather than forty, and costs a processor meanwhile. "auto" looks for up to 50 (a child that
             has just answered: 200) where that turns out to be worth it, and never on a machine with one processor; 0 never looks.
+        start: "cold" starts an interpreter. "warm" forks one that waits for that, a *zygote*, and makes it first if there is
+            none. "auto" does so from the second child of a kind on, and where that fails starts cold.
 
     Raises:
-        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million.
+        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three.
         Refused: the process could not be started, or it speaks another version of the protocol.
         ChildDied: it ended before it could greet.
     """
@@ -64,25 +64,11 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
         spin: Spin = "auto",
+        start: Start = "auto",
     ) -> None:
         _check_spin(spin)
-        # Absolute, since a relative one means another place in a child that starts elsewhere.
-        setup = (
-            [os.path.abspath(p) for p in sys.path if isinstance(p, str)],  # type: ignore[redundant-expr]  # anything can be put there
-            [a for a in sys.argv if isinstance(a, str)] or [""],  # type: ignore[redundant-expr]  # anything can be put there
-            None if spin == "auto" else float(spin),
-        )
         _check_start(env, cwd)
-        self._session = Session.spawn(
-            sys.executable,
-            [*subprocess._args_from_interpreter_flags(), "-c", _BOOT, _PACKAGE_PARENT],  # type: ignore[attr-defined]
-            None if env is None else [(str(name), str(value)) for name, value in env.items()],
-            None if cwd is None else os.fspath(cwd),
-            setup,
-            tuple(by_value),
-            trust,
-            os.environ.get("SARANWRAP_TRANSPORT", "ring"),
-        )
+        self._session = _zygote.start(start, _setting(env, cwd, spin, tuple(by_value), trust))
         if spin != "auto":
             self._session.set_spin(spin)
         _sessions.add(self._session)
@@ -132,6 +118,23 @@ def _check_spin(spin: object) -> None:
         raise ValueError(f'spin must be "auto" or microseconds from 0 to a million, not {spin!r}')
 
 
+def _setting(
+    env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None, spin: Spin, by_value: tuple[type, ...], trust: bool
+) -> _zygote.Setting:
+    return _zygote.Setting(
+        program=sys.executable,
+        flags=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
+        env=None if env is None else [(str(name), str(value)) for name, value in env.items()],
+        cwd=None if cwd is None else os.fspath(cwd),
+        # Absolute, since a relative one means another place in a child that starts elsewhere.
+        path=[os.path.abspath(p) for p in sys.path if isinstance(p, str)],  # type: ignore[redundant-expr]  # anything can be put there
+        argv=[a for a in sys.argv if isinstance(a, str)] or [""],  # type: ignore[redundant-expr]  # anything can be put there
+        spin=None if spin == "auto" else float(spin),
+        by_value=by_value,
+        trust=trust,
+    )
+
+
 def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> None:
     """Say what is wrong with how a child is to be started, where the kernel's own words would not."""
     if not sys.executable:
@@ -155,6 +158,7 @@ def wrap(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
+    start: Start = "auto",
 ) -> T:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
@@ -163,14 +167,14 @@ def wrap(
 
     Args:
         obj: the module or object.
-        dead_callback, by_value, trust, env, cwd, spin: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start: see `Child`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
         ChildDied: the process ended at once.
         ImportError: the module cannot be imported there.
     """
-    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin)
+    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
     return child.wrap(obj)
 
 
@@ -183,18 +187,19 @@ def wrap_module(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
+    start: Start = "auto",
 ) -> Any:
     """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
 
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
-        dead_callback, by_value, trust, env, cwd, spin: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start: see `Child`.
 
     Raises:
         ImportError: the module cannot be imported there.
         Refused, ChildDied: as for `wrap`.
     """
-    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin)
+    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
     return child.wrap_module(fqname)
 
 
@@ -208,11 +213,35 @@ def wrapped(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
+    start: Start = "auto",
 ) -> Iterator[T]:
     """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
-    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin)
+    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
     with child:
         yield child.wrap(obj)
+
+
+def preload(*modules: str | types.ModuleType) -> None:
+    """Import these modules once, in a process from which later children are forked: they have them without importing.
+
+    Returns when they are imported there, which takes as long as it takes. A module is best preloaded when it is slow to import,
+    starts no threads and opens nothing; docs/guide.md tells what else to think of. The idea is from forkservers, such as that
+    of `multiprocessing`.
+
+    Args:
+        modules: the modules, or their fully qualified names. They are added to those of earlier calls.
+
+    Raises:
+        TypeError: one of them is neither.
+        Refused: one of them cannot be imported, or has started threads, so that the process cannot be forked. Nothing has
+            changed then.
+    """
+    names = [module.__name__ if isinstance(module, types.ModuleType) else module for module in modules]
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"preload wants modules or their names, not a {type(name).__name__!r} object")
+    _check_start(None, None)
+    _zygote.preload(names, _setting(None, None, "auto", (), trust=False))
 
 
 def status(p: object) -> dict[str, Any]:
@@ -220,7 +249,8 @@ def status(p: object) -> dict[str, Any]:
 
     Returns:
         a dict with `object_count` (objects given out to this process), `next_id` (the id the next one will get), `pid`,
-        `uptime` (seconds), `requests` (calls served), `bytes_in`, `bytes_out` and `memory` (resident set, in bytes).
+        `uptime` (seconds), `requests` (calls served), `bytes_in`, `bytes_out` and `memory` (resident set, in bytes); and,
+        beyond the seed, `start` ("cold" or "warm") with `why_cold` (a text, empty for a warm one).
 
     Raises:
         TypeError: `p` is no proxy.
@@ -319,7 +349,8 @@ def _session(p: object) -> Session:
 
 
 def _status(session: Session) -> dict[str, Any]:
-    return dict(session.request(OPS["status"], 0, ()))
+    how, why = _zygote.told(session)
+    return {**dict(session.request(OPS["status"], 0, ())), "start": how, "why_cold": why}
 
 
 def _close(session: Session) -> None:
@@ -384,12 +415,14 @@ def _close_all() -> None:
     for session in list(_sessions):
         with contextlib.suppress(SaranwrapError):
             session.close()
+    _zygote.close_all()
 
 
 def _forget_all() -> None:
     """After a fork, in the new process: the links stay with the old one."""
     for session in list(_sessions):
         session.forget()
+    _zygote.forget_all()
 
 
 atexit.register(_close_all)

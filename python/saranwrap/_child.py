@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
+import importlib
+import os
 import signal
 import sys
+import types
 from collections.abc import Callable
+from typing import Any
 
 from saranwrap import _exceptions, _home
-from saranwrap._native import Session
+from saranwrap._native import Session, await_birth
 from saranwrap.errors import SaranwrapError
 
 
 def main() -> None:
     """Serve the parent. Returns when the conversation has ended; then the interpreter ends as it always does."""
-    session, (path, argv, spin) = Session.adopt()
+    arguments = sys.argv[2:]
+    if arguments:
+        # A zygote: from here on this is one child of many.
+        await_birth(lambda: _load(arguments[1:]))
+        del sys.orig_argv[-len(arguments) :]
+    session, (path, argv, spin, environ) = Session.adopt()
+    if environ is not None:
+        _begin_anew(environ)
     if spin is not None:
         session.set_spin(spin)
     # The parent's comes first; what the environment gave to this process alone comes after it.
@@ -33,6 +45,73 @@ def main() -> None:
         # The parent went without a word, as one does that is killed: there is nobody to tell, and nothing went wrong here.
         if session.alive:
             raise
+
+
+def _load(arguments: list[str]) -> str | None:
+    """In a zygote: import what its children are to have. Returns what is wrong, if anything is."""
+    # Ctrl-C reaches the whole process group. A handler, not SIG_IGN, since programs that a module starts would inherit that.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    _warm_up()
+    before = sys.path[:]
+    if arguments:
+        end = arguments.index("")
+        path, modules = arguments[:end], arguments[end + 1 :]
+        sys.path[:] = [*path, *(place for place in before[1:] if place and place not in path)]
+        sys.argv[1:] = []
+        for name in modules:
+            try:
+                importlib.import_module(name)
+            except BaseException as error:  # noqa: BLE001  a module may raise anything, and `sys.exit()` is no reason to end
+                return f"cannot import {name!r}: {type(error).__name__}: {error}"
+        sys.path[:] = before
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            # What stays in the buffer would be written by each child.
+            stream.flush()
+    # What is garbage now would be collected by each child, which would take a copy of what it looks at for that.
+    gc.collect()
+    return None
+
+
+def _warm_up() -> None:
+    """Do here, once, what each child would do for its first answers."""
+    importlib.import_module("saranwrap._host")
+    mirrors = importlib.import_module("saranwrap._mirrors")
+    for cls in (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, object, list, dict, set):
+        # Abstract base classes remember whom they have been asked about.
+        mirrors.is_abstractly(cls)
+
+
+def _begin_anew(environ: list[tuple[str, str]]) -> None:
+    """In a child that was forked: what an interpreter finds when it starts, and a module makes when it is loaded."""
+    wanted = dict(environ)
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    _begin_output(sys.__stdout__)
+    threading: Any = sys.modules.get("threading")
+    if threading is not None and hasattr(threading.main_thread(), "_set_native_id"):
+        # Some versions keep the number that it had in the zygote.
+        threading.main_thread()._set_native_id()
+    numpy_random: Any = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        # `random` sees to that itself; this one's children would all draw the same numbers.
+        numpy_random.seed()
+
+
+def _begin_output(stream: Any) -> None:
+    """The standard output may be another one than the zygote's, or none."""
+    try:
+        os.fstat(1)
+    except OSError:
+        # An interpreter that starts without one has none either.
+        sys.stdout = sys.__stdout__ = None  # type: ignore[misc,assignment]
+        return
+    # Where every write goes through at once, the interpreter does not set the other.
+    if stream is not None and not stream.write_through:
+        stream.reconfigure(line_buffering=os.isatty(1))
 
 
 def _interrupt(session: Session) -> Callable[[int, object], None]:

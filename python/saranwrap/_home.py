@@ -80,9 +80,9 @@ def _frame_where(is_wanted: Callable[[str], bool]) -> types.FrameType | None:
 
 
 class Stream:
-    """In the child: a `sys.stdout` that writes to the parent's while a call is served, and to the inherited one else."""
+    """In the child: a `sys.stdout` that writes to the parent's while a call is served, and to the inherited one, if there is one, else."""
 
-    def __init__(self, session: Session, kind: str, inherited: IO[str]) -> None:
+    def __init__(self, session: Session, kind: str, inherited: IO[str] | None) -> None:
         self._session = session
         self._kind = kind
         self._inherited = inherited
@@ -93,7 +93,7 @@ class Stream:
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self._session.serving:
             self._session.call(0, (self._kind, "".join([text])), None)
-        else:
+        elif self._inherited is not None:
             self._inherited.write(text)
             self._inherited.flush()
         return len(text)
@@ -107,7 +107,8 @@ class Stream:
         """Nothing is kept back here; the parent's own stream may keep something."""
         if self._session.serving:
             self._session.call(0, (self._kind,), None)
-        self._inherited.flush()
+        if self._inherited is not None:
+            self._inherited.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inherited, name)

@@ -79,8 +79,13 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         type(space.get("__add__")) is types.WrapperDescriptorType and "__radd__" not in every,
         kind == "object" and offers_buffer(cls),
         meta.__name__,
-        tuple(place for place, abc in enumerate(_ABCS) if _is_subclass(cls, abc)),
+        is_abstractly(cls),
     )
+
+
+def is_abstractly(cls: type) -> tuple[int, ...]:
+    """The places in our list of the abstract base classes that `cls` is derived from or registered with."""
+    return tuple(place for place, abc in enumerate(_ABCS) if _is_subclass(cls, abc))
 
 
 def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[type, type]:

@@ -15,6 +15,8 @@ mod classes;
 mod convert;
 mod exports;
 mod fault;
+mod forking;
+mod greeting;
 mod guard;
 mod host;
 mod loans;
@@ -27,6 +29,7 @@ mod proxy;
 mod session;
 mod special;
 mod waiter;
+mod zygote;
 
 /// The Rust side of saranwrap.
 #[pymodule]
@@ -43,6 +46,8 @@ mod _native {
     use crate::session::Session;
     #[pymodule_export]
     use crate::waiter::Waiter;
+    #[pymodule_export]
+    use crate::zygote::{Zygote, attributes, await_birth, environment};
 
     use pyo3::prelude::*;
     use pyo3::types::PyModule;

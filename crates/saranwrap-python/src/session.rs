@@ -7,20 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
-use saranwrap::child::{Carrier, Child, Command, adopt_link};
+use saranwrap::child::{Child, Command};
 use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
-use saranwrap::message::Hello;
 use saranwrap::op::Op;
-use saranwrap::wire::{Reader, Writer};
 
-use crate::convert::{Decoder, Encoder, Mode};
 use crate::exports::Exports;
 use crate::fault::{Fault, Result};
+use crate::greeting;
 use crate::host::PyHost;
 use crate::loans::Key;
 use crate::mirror::Mirror;
@@ -28,8 +25,6 @@ use crate::names;
 use crate::proxy::Proxy;
 use crate::waiter::Waiter;
 
-/// A child that does not greet within this time is not going to.
-const GREETING: Duration = Duration::from_secs(60);
 /// Releases go alone when this many wait; else they ride on the next frame.
 const MANY_RELEASES: usize = 1024;
 
@@ -77,51 +72,16 @@ impl Session {
         trust: bool,
         carrier: &str,
     ) -> PyResult<Py<Self>> {
-        let carrier = match carrier {
-            "ring" => Carrier::Ring,
-            "stream" => Carrier::Stream,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "there is no transport {other:?}: say \"ring\" or \"stream\""
-                )));
-            }
-        };
+        let carrier = greeting::carrier_named(carrier)?;
         let command = Command { program, args, env, cwd, carrier };
         let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
-        let session = Self::build(py, link, Side::Parent, Some(child), by_value, trust)?;
-        let home = names::HOME.get(py)?.clone().unbind();
-        session.get().exports().set_root(home);
-        let mut extra = Writer::new();
-        extra.text("setup");
-        let key = (session.as_ptr() as usize, 0);
-        Encoder::new(&session, &mut extra, key, Mode::Normal)
-            .value(setup.as_any())
-            .map_err(|fault| fault.into_py(py))?;
-        let hello = Hello::ours(extra.into_vec());
-        let link = session.get().link.clone();
-        let answer = py.detach(move || link.hello(&hello, Some(Instant::now() + GREETING)));
-        match answer {
-            Ok(_) => Ok(session.unbind()),
-            Err(error) => Err(session.get().explain(py, &error)),
-        }
+        greeting::greet(py, child, link, setup, by_value, trust)
     }
 
     /// In the child: take over the link that the parent left, and return the session and the parent's setup.
     #[staticmethod]
     fn adopt(py: Python<'_>) -> PyResult<(Py<Self>, Py<PyAny>)> {
-        let link = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
-        let session = Self::build(py, link, Side::Child, None, PyTuple::empty(py).unbind(), true)?;
-        let link = session.get().link.clone();
-        let hello = Hello::ours(Vec::new());
-        let theirs = py
-            .detach(move || link.hello(&hello, Some(Instant::now() + GREETING)))
-            .map_err(|error| Fault::from(error).into_py(py))?;
-        let key = (session.as_ptr() as usize, 0);
-        let mut reader = Reader::new(&theirs.extra);
-        reader.text("setup").map_err(|error| Fault::from(error).into_py(py))?;
-        let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;
-        let setup = setup.unbind();
-        Ok((session.unbind(), setup))
+        greeting::adopt(py)
     }
 
     /// Bound how long a thread looks for what it waits for before it sleeps.
@@ -331,7 +291,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    fn build<'py>(
+    pub(crate) fn build<'py>(
         py: Python<'py>,
         link: Arc<Link>,
         side: Side,

@@ -100,40 +100,54 @@ struct Shared {
 impl Child {
     /// Start a program and make a link to it.
     pub fn spawn(command: &Command) -> Result<(Self, Arc<Link>)> {
+        let failed = |error| Error::os(format!("could not start the child `{command}`"), error);
+        let (beginning, theirs) = Beginning::new(command.carrier).map_err(failed)?;
+        let (child, stderr) = Self::launch(command, theirs)?;
+        let link = child.join(beginning, stderr)?;
+        Ok((child, link))
+    }
+
+    /// Start a program that has `stdin`, and take its stderr. Nobody watches over it yet.
+    fn launch(command: &Command, stdin: OwnedFd) -> Result<(Self, Option<OwnedFd>)> {
         let could_not = |what: &str| format!("could not {what} the child `{command}`");
-        let failed = |error| Error::os(could_not("start"), error);
-        let (ours, theirs) = fd::socketpair().map_err(failed)?;
-        let (wake, ended) = (Arc::new(Bell::new().map_err(failed)?), Bell::new().map_err(failed)?);
-        // Before there is a child: one that ends at once must not make this fail, since its last words say why it did.
-        let memory = match command.carrier {
-            // Without it the link is slower, and otherwise the same.
-            Carrier::Ring => ring::memory().ok(),
-            Carrier::Stream => None,
-        };
-        send_gifts(&ours, memory.as_ref()).map_err(failed)?;
-        let mut started = start(command, theirs).map_err(|error| Error::refused(could_not("start")).because(error))?;
+        let mut started = start(command, stdin).map_err(|error| Error::refused(could_not("start")).because(error))?;
         let pid = started.id();
         // Nobody has waited for it yet, so the number is still its own, unless some part of the program waits for any child.
-        let pidfd = process::pidfd_open(pid).map_err(|error| {
+        let child = Self::of(pid).map_err(|error| {
             let _ = started.kill();
             let _ = started.wait();
             Error::died(could_not("watch")).because(error)
         })?;
-        let stderr = started.stderr.take().map(OwnedFd::from);
+        Ok((child, started.stderr.take().map(OwnedFd::from)))
+    }
+
+    /// Start a program with one end of a socket as its standard input and no link; the other end is returned.
+    pub(crate) fn spawn_without_link(command: &Command) -> Result<(Self, OwnedFd)> {
+        let (ours, theirs) = fd::socketpair().map_err(|error| Error::os("could not make a socket", error))?;
+        let (child, stderr) = Self::launch(command, theirs)?;
+        child.watch(&Weak::new(), stderr).inspect_err(|_| child.abort())?;
+        Ok((child, ours))
+    }
+
+    /// The child of this process that has this number.
+    pub(crate) fn of(pid: u32) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            pidfd,
-            wake: Arc::clone(&wake),
-            ended,
+            pidfd: process::pidfd_open(pid)?,
+            wake: Arc::new(Bell::new()?),
+            ended: Bell::new()?,
             dropped: AtomicBool::new(false),
             exit: Mutex::default(),
             last_words: Mutex::default(),
         });
-        // From here on the drop of `child` sees to it that the process does not stay.
-        let child = Self { pid, shared, forgotten: AtomicBool::new(false) };
-        let link = child.link(ours, memory).inspect_err(|_| child.abort())?;
-        link.ring_at_end(wake);
-        child.watch(&link, stderr).inspect_err(|_| child.abort())?;
-        Ok((child, link))
+        Ok(Self { pid, shared, forgotten: AtomicBool::new(false) })
+    }
+
+    /// Make a link of our end of its socket, and have a thread watch over it; from here its drop sees to it that it does not stay.
+    pub(crate) fn join(&self, beginning: Beginning, stderr: Option<OwnedFd>) -> Result<Arc<Link>> {
+        let link = self.link(beginning).inspect_err(|_| self.abort())?;
+        link.ring_at_end(Arc::clone(&self.shared.wake));
+        self.watch(&Arc::downgrade(&link), stderr).inspect_err(|_| self.abort())?;
+        Ok(link)
     }
 
     /// The process id.
@@ -221,10 +235,10 @@ impl Child {
         self.forgotten.store(true, Ordering::Release);
     }
 
-    fn link(&self, ours: OwnedFd, memory: Option<OwnedFd>) -> Result<Arc<Link>> {
-        let transport: Box<dyn Transport> = match memory {
-            Some(memory) => Box::new(Ring::first(ours, &memory)?),
-            None => Box::new(Stream::new(ours)?),
+    fn link(&self, beginning: Beginning) -> Result<Arc<Link>> {
+        let transport: Box<dyn Transport> = match beginning.memory {
+            Some(memory) => Box::new(Ring::first(beginning.ours, &memory)?),
+            None => Box::new(Stream::new(beginning.ours)?),
         };
         let link = Link::new(transport, Side::Parent);
         let pidfd = self.shared.pidfd.try_clone();
@@ -232,14 +246,14 @@ impl Child {
         Ok(link)
     }
 
-    fn watch(&self, link: &Arc<Link>, stderr: Option<OwnedFd>) -> Result<()> {
+    fn watch(&self, link: &Weak<Link>, stderr: Option<OwnedFd>) -> Result<()> {
         let failed = |error| Error::os("could not start the thread that watches the child", error);
         if let Some(stderr) = &stderr {
             fd::set_nonblocking(stderr).map_err(failed)?;
         }
         let watcher = Watcher {
             shared: Arc::clone(&self.shared),
-            link: Arc::downgrade(link),
+            link: Weak::clone(link),
             stderr,
             copying: Vec::new(),
             kill_at: None,
@@ -265,6 +279,30 @@ impl Drop for Child {
             self.shared.dropped.store(true, Ordering::Release);
             self.shared.wake.ring();
         }
+    }
+}
+
+/// Our end of a link to a child that is not there yet.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) ours: OwnedFd,
+    memory: Option<OwnedFd>,
+}
+
+impl Beginning {
+    /// (our end, the child's), with what the child finds on it first.
+    ///
+    /// That is put there before there is a child: one that ends at once must not make this fail, since its last words say
+    /// why it did.
+    pub(crate) fn new(carrier: Carrier) -> std::io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = fd::socketpair()?;
+        let memory = match carrier {
+            // Without it the link is slower, and otherwise the same.
+            Carrier::Ring => ring::memory().ok(),
+            Carrier::Stream => None,
+        };
+        send_gifts(&ours, memory.as_ref())?;
+        Ok((Self { ours, memory }, theirs))
     }
 }
 

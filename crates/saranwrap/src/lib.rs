@@ -15,6 +15,7 @@
 //! * `pending`: calls sent and not yet answered
 //! * [`link`]: the conversation; either end may ask
 //! * [`child`]: a process with a link to it
+//! * [`zygote`]: processes that stand ready to be forked into children
 //!
 //! # The bytes of a request
 //!
@@ -65,3 +66,6 @@ pub use link::{Answer, Link, Side, Stats, Visit};
 
 pub mod child;
 pub use child::{Child, Command, Exit, adopt_link};
+
+pub mod zygote;
+pub use zygote::{Births, Zygote};

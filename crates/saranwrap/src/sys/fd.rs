@@ -71,6 +71,18 @@ pub fn null_device() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// A directory as it stands now, for others to start in, whatever becomes of its name.
+pub fn directory(path: &std::path::Path) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    move_high(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// A pipe for what a child says: (to read, to write). Neither end gets into other programs.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok((move_high(reading)?, move_high(writing)?))
+}
+
 /// How a wait on descriptors ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Polled {
@@ -138,25 +150,38 @@ impl AsFd for Bell {
     }
 }
 
+/// How many descriptors can ride on one message.
+pub const MOST_FDS: usize = 72;
+
 /// Send one byte with descriptors riding on it: a stream carries none without a byte.
 pub fn send_fds(socket: impl AsFd, mark: u8, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    send_message(socket, &[mark], fds)
+}
+
+/// Send a few bytes, all at once or not at all, with descriptors riding on them.
+pub fn send_message(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 8 descriptors at once"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("at most {MOST_FDS} descriptors at once")));
     }
-    let bytes = [mark];
-    rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
 /// Receive one byte and the descriptors that ride on it; `None` at the end of the stream.
 pub fn recv_fds(socket: impl AsFd) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
+    let message = recv_message(socket, &mut byte)?;
+    Ok(message.map(|(_, fds)| (byte[0], fds)))
+}
+
+/// Receive what one `send_message` sent: how many bytes, and the descriptors; `None` at the end of the stream.
+pub fn recv_message(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        let mut slices = [IoSliceMut::new(&mut byte)];
+        let mut slices = [IoSliceMut::new(bytes)];
         match rustix::net::recvmsg(&socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => {}
             other => break other?,
@@ -171,5 +196,36 @@ pub fn recv_fds(socket: impl AsFd) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
             fds.extend(received);
         }
     }
-    Ok(Some((byte[0], fds)))
+    Ok(Some((received.bytes, fds)))
+}
+
+/// Have the kernel say with each message who sent it.
+pub fn ask_for_sender(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_passcred(socket, true)?)
+}
+
+/// Receive one byte, and the process that sent it, by the kernel's word and not its own; `None` at the end of the stream.
+/// The sender is not told any more after this.
+pub fn recv_signed(socket: impl AsFd) -> io::Result<Option<(u8, u32)>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let received = loop {
+        let mut slices = [IoSliceMut::new(&mut byte)];
+        match rustix::net::recvmsg(&socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            // The other end was closed with something from us unread.
+            Err(Errno::CONNRESET) => return Ok(None),
+            other => break other?,
+        }
+    };
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    rustix::net::sockopt::set_socket_passcred(&socket, false)?;
+    let sender = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmCredentials(who) => u32::try_from(who.pid.as_raw_nonzero().get()).ok(),
+        _ => None,
+    });
+    Ok(Some((byte[0], sender.ok_or(Errno::PROTO)?)))
 }

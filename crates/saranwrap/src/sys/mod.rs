@@ -2,4 +2,6 @@
 
 pub mod fd;
 pub mod process;
+pub mod fork;
+pub mod inherit;
 pub mod shm;

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 
-use super::fd::{PollFd, PollFlags, Polled, poll};
+use super::fd::{Bell, PollFd, PollFlags, Polled, poll};
 
 /// How long a child's main thread gets to end in order once the parent is gone.
 const GRACE: Duration = Duration::from_millis(300);
@@ -119,17 +119,51 @@ pub fn follow_parent(link: OwnedFd) -> io::Result<()> {
     let parent = parent_pidfd();
     std::thread::Builder::new().name("saranwrap-follow".to_owned()).spawn(move || {
         block_signals();
-        wait_for_orphanage(&link, parent.as_ref());
+        wait_for_orphanage(&link, parent.as_ref(), None);
         std::thread::sleep(GRACE);
-        // SAFETY: _exit takes no memory and does not return; that destructors and exit handlers of the other threads do not
-        // run is what it is called for.
-        unsafe { libc::_exit(0) }
+        leave()
     })?;
     Ok(())
 }
 
+/// A watch over the parent that can be called off; the process ends with the parent until then.
+#[derive(Debug)]
+pub struct Following {
+    off: Arc<Bell>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Following {
+    /// Begin.
+    pub fn begin(link: OwnedFd) -> io::Result<Self> {
+        let off = Arc::new(Bell::new()?);
+        let (parent, bell) = (parent_pidfd(), Arc::clone(&off));
+        let thread = std::thread::Builder::new().name("saranwrap-follow".to_owned()).spawn(move || {
+            block_signals();
+            if wait_for_orphanage(&link, parent.as_ref(), Some(&bell)) {
+                leave();
+            }
+        })?;
+        Ok(Self { off, thread })
+    }
+
+    /// Call it off; its thread is gone after this.
+    pub fn end(self) {
+        self.off.ring();
+        // It cannot have panicked, and if it had, it would be gone as well.
+        let _ = self.thread.join();
+    }
+}
+
+/// End this process at once, without a word, and without whatever would run at an end in order.
+pub fn leave() -> ! {
+    // SAFETY: _exit takes no memory and does not return; that destructors and exit handlers of the other threads do not
+    // run is what it is called for.
+    unsafe { libc::_exit(0) }
+}
+
 /// The parent, unless it cannot be watched (it has ended, or lives in another pid namespace); the link's end must do then.
-fn parent_pidfd() -> Option<OwnedFd> {
+pub fn parent_pidfd() -> Option<OwnedFd> {
     let parent = std::os::unix::process::parent_id();
     let pidfd = pidfd_open(parent).ok()?;
     // Between the two calls the parent may have ended and its number may have gone to somebody else.  Then we have another
@@ -137,24 +171,27 @@ fn parent_pidfd() -> Option<OwnedFd> {
     (std::os::unix::process::parent_id() == parent).then_some(pidfd)
 }
 
-fn wait_for_orphanage(link: &OwnedFd, parent: Option<&OwnedFd>) {
+/// Wait until the parent or the link ends, which is true, or until the bell rings.
+fn wait_for_orphanage(link: &OwnedFd, parent: Option<&OwnedFd>, off: Option<&Bell>) -> bool {
     // Hang-ups only.  Asking for IN would wake this thread with every frame.
     let hung_up = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
     let mut watched = vec![PollFd::new(link, PollFlags::RDHUP)];
-    if let Some(parent) = parent {
-        watched.push(PollFd::new(parent, PollFlags::IN));
-    }
+    watched.extend(parent.map(|parent| PollFd::new(parent, PollFlags::IN)));
+    watched.extend(off.map(|bell| PollFd::new(bell, PollFlags::IN)));
     loop {
         match poll(&mut watched, None) {
             Ok(Polled::Ready) => {}
             Ok(_) => continue,
             // Nothing can be watched any more, and a child that nobody watches must not stay.
-            Err(_) => return,
+            Err(_) => return true,
         }
         let link_ended = watched[0].revents().intersects(hung_up);
-        let parent_ended = watched.get(1).is_some_and(|parent| !parent.revents().is_empty());
-        if link_ended || parent_ended {
-            return;
+        let rung = |place: usize| watched.get(place).is_some_and(|fd| !fd.revents().is_empty());
+        if link_ended || (parent.is_some() && rung(1)) {
+            return true;
+        }
+        if off.is_some() && rung(1 + usize::from(parent.is_some())) {
+            return false;
         }
     }
 }

@@ -1,0 +1,71 @@
+//! How a session begins: what the two ends say to each other before anything is asked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use saranwrap::child::{Carrier, Child, adopt_link};
+use saranwrap::link::{Link, Side};
+use saranwrap::message::Hello;
+use saranwrap::wire::{Reader, Writer};
+
+use crate::convert::{Decoder, Encoder, Mode};
+use crate::fault::Fault;
+use crate::names;
+use crate::session::Session;
+
+/// A child that does not greet within this time is not going to.
+const GREETING: Duration = Duration::from_secs(60);
+
+/// What carries the frames, by its name.
+pub(crate) fn carrier_named(name: &str) -> PyResult<Carrier> {
+    match name {
+        "ring" => Ok(Carrier::Ring),
+        "stream" => Ok(Carrier::Stream),
+        other => Err(PyValueError::new_err(format!("there is no transport {other:?}: say \"ring\" or \"stream\""))),
+    }
+}
+
+/// Make the session with a child that was started just now.
+pub(crate) fn greet(
+    py: Python<'_>,
+    child: Child,
+    link: Arc<Link>,
+    setup: &Bound<'_, PyTuple>,
+    by_value: Py<PyTuple>,
+    trust: bool,
+) -> PyResult<Py<Session>> {
+    let session = Session::build(py, link, Side::Parent, Some(child), by_value, trust)?;
+    let home = names::HOME.get(py)?.clone().unbind();
+    session.get().exports().set_root(home);
+    let mut extra = Writer::new();
+    extra.text("setup");
+    let key = (session.as_ptr() as usize, 0);
+    Encoder::new(&session, &mut extra, key, Mode::Normal).value(setup.as_any()).map_err(|fault| fault.into_py(py))?;
+    let hello = Hello::ours(extra.into_vec());
+    let link = session.get().link.clone();
+    let answer = py.detach(move || link.hello(&hello, Some(Instant::now() + GREETING)));
+    match answer {
+        Ok(_) => Ok(session.unbind()),
+        Err(error) => Err(session.get().explain(py, &error)),
+    }
+}
+
+/// In a child: take over the link that the parent left, and return the session and the parent's setup.
+pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>)> {
+    let link = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
+    let session = Session::build(py, link, Side::Child, None, PyTuple::empty(py).unbind(), true)?;
+    let link = session.get().link.clone();
+    let hello = Hello::ours(Vec::new());
+    let theirs = py
+        .detach(move || link.hello(&hello, Some(Instant::now() + GREETING)))
+        .map_err(|error| Fault::from(error).into_py(py))?;
+    let key = (session.as_ptr() as usize, 0);
+    let mut reader = Reader::new(&theirs.extra);
+    reader.text("setup").map_err(|error| Fault::from(error).into_py(py))?;
+    let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;
+    let setup = setup.unbind();
+    Ok((session.unbind(), setup))
+}

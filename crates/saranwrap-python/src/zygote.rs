@@ -1,0 +1,161 @@
+//! Zygotes as the package sees them: the parent's handle of one, and what one does all day.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use saranwrap::child::Command;
+use saranwrap::error::{Error, Kind};
+use saranwrap::sys::{fork, inherit, process};
+use saranwrap::zygote::{self, Asked, Birth, Births};
+
+use crate::fault::Fault;
+use crate::forking;
+use crate::greeting::{carrier_named, greet};
+use crate::session::{Session, lock};
+
+/// A process that stands ready to be forked into children.
+#[pyclass(frozen, module = "saranwrap._native")]
+pub(crate) struct Zygote {
+    inner: Arc<zygote::Zygote>,
+}
+
+#[pymethods]
+impl Zygote {
+    /// Start a program that becomes a zygote. This does not wait until it is one.
+    #[staticmethod]
+    fn start(
+        py: Python<'_>,
+        program: OsString,
+        args: Vec<OsString>,
+        env: Option<Vec<(OsString, OsString)>>,
+    ) -> PyResult<Self> {
+        let command = Command { program, args, env, ..Command::default() };
+        let inner = py.detach(|| zygote::Zygote::start(&command)).map_err(|error| Fault::from(error).into_py(py))?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Wait until it is ready; raises `Refused` when it says why it cannot fork.
+    fn ready(&self, py: Python<'_>) -> PyResult<()> {
+        let stashed: Mutex<Option<PyErr>> = Mutex::default();
+        let mut interrupted = || {
+            Python::attach(|py| py.check_signals()).map_err(|error| {
+                *lock(&stashed) = Some(error);
+                Error::new(Kind::Interrupted, "a signal ended the wait for a zygote")
+            })
+        };
+        let waited = py.detach(|| self.inner.ready(&mut interrupted));
+        let raised = lock(&stashed).take();
+        waited.map_err(|error| raised.unwrap_or_else(|| Fault::from(error).into_py(py)))
+    }
+
+    /// Fork it into a child and greet that; the arguments are those of `Session.spawn`.
+    fn fork(
+        &self,
+        py: Python<'_>,
+        cwd: Option<PathBuf>,
+        setup: &Bound<'_, PyTuple>,
+        by_value: Py<PyTuple>,
+        trust: bool,
+        carrier: &str,
+    ) -> PyResult<Py<Session>> {
+        let carrier = carrier_named(carrier)?;
+        let forked = py.detach(|| self.inner.fork(carrier, cwd.as_deref()));
+        let (child, link) = forked.map_err(|error| Fault::from(error).into_py(py))?;
+        greet(py, child, link, setup, by_value, trust)
+    }
+
+    /// End it. Its children go on.
+    fn close(&self) {
+        self.inner.close();
+    }
+
+    /// After a fork, in the new process: it belongs to the other one.
+    fn forget(&self) {
+        self.inner.forget();
+    }
+
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.inner.pid()
+    }
+
+    /// Whether it has not ended yet.
+    #[getter]
+    fn alive(&self) -> bool {
+        self.inner.is_alive()
+    }
+}
+
+/// In a process that was started as a zygote: call `load`, which returns what is wrong, or None; then fork for the parent.
+/// This returns in each child, and never in the zygote itself.
+#[pyfunction]
+pub(crate) fn await_birth(load: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = load.py();
+    let fault = |error: Error| Fault::from(error).into_py(py);
+    let births = Births::take_over().map_err(fault)?;
+    let following = births.follow_parent().map_err(fault)?;
+    let flaw: Option<String> = load.call0()?.extract()?;
+    following.end();
+    let mut births = Some(births);
+    while let Some(waiting) = &births {
+        match waiting.next().map_err(fault)? {
+            Asked::Ready(answer) => answer.give(cannot(flaw.as_deref()).as_deref()),
+            Asked::Interrupted => py.check_signals()?,
+            Asked::End => process::leave(),
+            Asked::Birth(birth) => give_birth(py, birth, flaw.as_deref(), &mut births)?,
+        }
+    }
+    Ok(())
+}
+
+/// Why there can be no child now.
+fn cannot(flaw: Option<&str>) -> Option<String> {
+    if let Some(flaw) = flaw {
+        return Some(flaw.to_owned());
+    }
+    let threads = fork::be_single().err()?;
+    let names = threads.join(", ");
+    Some(format!("a zygote cannot be forked while other threads run in it: {names}"))
+}
+
+/// Fork. In the new process `births` is `None` afterwards, and what was the zygote's is closed.
+fn give_birth(py: Python<'_>, mut birth: Birth, flaw: Option<&str>, births: &mut Option<Births>) -> PyResult<()> {
+    if let Some(why) = cannot(flaw) {
+        birth.refuse(&why);
+        return Ok(());
+    }
+    let prepared = births.as_ref().map_or(Ok(()), |births| birth.prepare(births));
+    if let Err(error) = prepared {
+        birth.refuse(&error.to_string());
+        return Ok(());
+    }
+    let mut birth = Some(birth);
+    let mut begun = Ok(());
+    let forked = forking::fork(py, || {
+        process::note_fork();
+        births.take();
+        begun = birth.take().map_or(Ok(()), Birth::begin);
+    });
+    match (forked, birth) {
+        (Err(error), Some(birth)) => birth.refuse(&format!("a zygote could not be forked: {error}")),
+        (Ok(Some(_)), _) => {}
+        _ => return begun.map_err(|error| Fault::from(error).into_py(py)),
+    }
+    zygote::leave_directory();
+    Ok(())
+}
+
+/// The environment that a process started now would have.
+#[pyfunction]
+pub(crate) fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
+/// What else such a process would have from this thread, as a text to compare.
+#[pyfunction]
+pub(crate) fn attributes(py: Python<'_>) -> String {
+    py.detach(inherit::attributes)
+}

@@ -1,0 +1,238 @@
+"""How children are started: cold, or warm as a fork of a zygote. Which zygotes there are, and what is loaded in them.
+
+A zygote is an interpreter that has loaded this package and waits. A child that is forked from it need not start an interpreter, and
+shares the memory that neither has written to. What a zygote can differ in from a child that is started now makes its *kind*.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from saranwrap._native import Session, Zygote, attributes, environment
+from saranwrap.errors import Refused, SaranwrapError
+
+Start = Literal["auto", "cold", "warm"]
+
+_PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# `-c` and not `-m`: the child's `sys.path` may not hold this package until it has been told where it is.
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from saranwrap._child import main; main()"
+# Environment variables that an interpreter, its C library or its `.pth` files read when it starts, and not again.
+_EARLY = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "COVERAGE_")
+_EARLY_NAMES = frozenset({"LANG", "LANGUAGE", "TZ", "TZDIR", "HOME"})
+# Zygotes that live at once, and kinds that are remembered; the one that was used longest ago goes.
+_MOST_ZYGOTES = 4
+_MOST_KINDS = 64
+# Failures in a row after which a kind is started cold for good.
+_PATIENCE = 3
+
+
+class Setting(NamedTuple):
+    """All that a child is started with."""
+
+    program: str
+    flags: tuple[str, ...]
+    env: list[tuple[str, str]] | None
+    cwd: str | None
+    path: list[str]
+    argv: list[str]
+    spin: float | None
+    by_value: tuple[type, ...]
+    trust: bool
+
+
+class _Kind:
+    """What was started with the same interpreter under the same conditions."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.zygote: Zygote | None = None
+        self.failures = 0
+        self.why_cold = "the first of its kind"
+
+
+_lock = threading.Lock()
+_kinds: collections.OrderedDict[tuple[Any, ...], _Kind] = collections.OrderedDict()
+_preloaded: tuple[str, ...] = ()
+# (how, why) each child was started.
+_told: weakref.WeakKeyDictionary[Session, tuple[str, str]] = weakref.WeakKeyDictionary()
+
+
+def start(how: Start, setting: Setting) -> Session:
+    """Start a child and make the link to it.
+
+    Raises:
+        ValueError: `how` is no way to start.
+        Refused, ChildDied: as for `Child`; with "warm" also when there can be no zygote.
+    """
+    if how == "auto":
+        how = os.environ.get("SARANWRAP_START", "auto")  # type: ignore[assignment]  # looked at next
+    if how not in {"auto", "cold", "warm"}:
+        raise ValueError(f'start must be "auto", "cold" or "warm", not {how!r}')
+    if how == "cold":
+        return _cold(setting, "as it was told to")
+    environ = environment() if setting.env is None else setting.env
+    # A zygote that has died since it was last used is found out about here, and another one may do.
+    for _ in range(2 if how == "warm" else 1):
+        kind, zygote = _zygote_for(how, setting, environ)
+        if zygote is None:
+            break
+        try:
+            return _warm(kind, zygote, setting, environ)
+        except SaranwrapError as error:
+            _give_up(kind, zygote, str(error))
+            failure = error
+            if isinstance(error, Refused):
+                break
+    if how == "warm":
+        raise Refused(f"cannot start a warm child: {kind.why_cold}") from (failure if zygote is not None else None)
+    return _cold(setting, kind.why_cold)
+
+
+def _cold(setting: Setting, why: str) -> Session:
+    session = Session.spawn(
+        setting.program,
+        [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT],
+        setting.env,
+        setting.cwd,
+        (setting.path, setting.argv, setting.spin, None),
+        setting.by_value,
+        setting.trust,
+        _transport(),
+    )
+    _told[session] = "cold", why
+    return session
+
+
+def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str, str]]) -> Session:
+    try:
+        zygote.ready()
+    except Refused:
+        # It will say the same each time.
+        kind.failures = _PATIENCE
+        raise
+    setup = setting.path, setting.argv, setting.spin, environ
+    session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, _transport())
+    kind.failures = 0
+    _told[session] = "warm", ""
+    return session
+
+
+def _transport() -> str:
+    return os.environ.get("SARANWRAP_TRANSPORT", "ring")
+
+
+def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) -> tuple[_Kind, Zygote | None]:
+    """The kind of a child, and the zygote to fork for it; None when it is to start cold, for which the kind has the reason."""
+    name = _name(setting, environ, _preloaded)
+    with _lock:
+        kind = _kinds.setdefault(name, _Kind())
+        _kinds.move_to_end(name)
+        kind.started += 1
+        if kind.zygote is not None and not kind.zygote.alive:
+            kind.zygote = None
+        hopeless = kind.failures >= _PATIENCE and how != "warm"
+        if kind.zygote is None and not hopeless and (how == "warm" or kind.started > 1):
+            try:
+                kind.zygote = _make(setting, _preloaded)
+            except SaranwrapError as error:
+                kind.failures += 1
+                kind.why_cold = str(error)
+        _tidy_up()
+        return kind, None if hopeless else kind.zygote
+
+
+def _name(setting: Setting, environ: Iterable[tuple[str, str]], modules: tuple[str, ...]) -> tuple[Any, ...]:
+    """What has to be the same for a zygote to be as good as a new interpreter."""
+    early = frozenset(item for item in environ if item[0].startswith(_EARLY) or item[0] in _EARLY_NAMES)
+    # Without modules to load, what is loaded does not depend on the path.
+    path = tuple(setting.path) if modules else ()
+    return setting.program, setting.flags, early, modules, path, attributes()
+
+
+def _make(setting: Setting, modules: tuple[str, ...]) -> Zygote:
+    load = [*setting.path, "", *modules] if modules else []
+    return Zygote.start(
+        setting.program, [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT, "zygote", *load], setting.env
+    )
+
+
+def _give_up(kind: _Kind, zygote: Zygote, why: str) -> None:
+    """A zygote has failed: it is not asked again, unless it only said no."""
+    with _lock:
+        kind.failures += 1
+        kind.why_cold = why
+        if kind.zygote is zygote and (kind.failures >= _PATIENCE or not zygote.alive):
+            kind.zygote = None
+            zygote.close()
+
+
+def _tidy_up() -> None:
+    """End the zygotes that were used longest ago, when there are too many, and forget such kinds."""
+    living = [kind for kind in _kinds.values() if kind.zygote is not None]
+    for kind in living[:-_MOST_ZYGOTES]:
+        _end(kind)
+    while len(_kinds) > _MOST_KINDS:
+        _, kind = _kinds.popitem(last=False)
+        _end(kind)
+
+
+def _end(kind: _Kind) -> None:
+    if kind.zygote is not None:
+        kind.zygote.close()
+        kind.zygote = None
+
+
+def preload(modules: Iterable[str], setting: Setting) -> None:
+    """Make a zygote that has loaded these modules too, and have every later one load them."""
+    global _preloaded
+    wanted = tuple(dict.fromkeys([*_preloaded, *modules]))
+    with _lock:
+        zygote = _make(setting, wanted)
+    try:
+        zygote.ready()
+    except BaseException:
+        zygote.close()
+        raise
+    name = _name(setting, environment(), wanted)
+    with _lock:
+        _preloaded = wanted
+        for kind in _kinds.values():
+            _end(kind)
+        _kinds.clear()
+        _kinds[name] = _Kind()
+        _kinds[name].zygote = zygote
+
+
+def told(session: Session) -> tuple[str, str]:
+    """How a child was started: ("warm", "") or ("cold", why)."""
+    return _told.get(session, ("cold", ""))
+
+
+def pids() -> set[int]:
+    """The processes that are zygotes now."""
+    with _lock:
+        return {kind.zygote.pid for kind in _kinds.values() if kind.zygote is not None and kind.zygote.alive}
+
+
+def close_all() -> None:
+    """At exit: no zygote outlives this process."""
+    with _lock:
+        for kind in _kinds.values():
+            _end(kind)
+        _kinds.clear()
+
+
+def forget_all() -> None:
+    """After a fork, in the new process: the zygotes stay with the old one."""
+    global _lock
+    # Another thread may have held it.
+    _lock = threading.Lock()
+    for kind in _kinds.values():
+        if kind.zygote is not None:
+            kind.zygote.forget()
+    _kinds.clear()
