@@ -773,10 +773,10 @@ def test_exceptions_do_not_pile_up():
         with contextlib.suppress(KeyError):
             p.call(functools.partial(callees.raise_, KeyError(number)))
     gc.collect()
-    before = child.status()["object_count"]
-    gc.collect()
-    assert before < 60
-    assert child._session.counts()[0] < 60
+    # Exceptions with tracebacks are cycles: how many wait for the child's collector depends on when it last ran.
+    child.wrap_module("gc").collect()
+    assert child.status()["object_count"] < 10
+    assert child._session.counts()[0] < 10
 
 
 # --- deriving ---------------------------------------------------------------------------------------------------------
