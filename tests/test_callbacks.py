@@ -773,11 +773,10 @@ def test_exceptions_do_not_pile_up():
         with contextlib.suppress(KeyError):
             p.call(functools.partial(callees.raise_, KeyError(number)))
     gc.collect()
-    before = child.status()["object_count"]
-    gc.collect()
-    # 300 were raised on each side. What a cycle holds there stays until that side's collector comes by, which is not asked for.
-    assert before < 150
-    assert child._session.counts()[0] < 150
+    # Exceptions with tracebacks are cycles: how many wait for the child's collector depends on when it last ran.
+    child.wrap_module("gc").collect()
+    assert child.status()["object_count"] < 10
+    assert child._session.counts()[0] < 10
 
 
 # --- deriving ---------------------------------------------------------------------------------------------------------
