@@ -7,6 +7,7 @@
 use pyo3::prelude::*;
 
 mod addresses;
+mod ahead;
 mod asking;
 mod batch;
 mod buffer;
@@ -17,6 +18,7 @@ mod exports;
 mod fault;
 mod guard;
 mod host;
+mod iterator;
 mod loans;
 mod method;
 mod mirror;
@@ -33,6 +35,8 @@ mod waiter;
 mod _native {
     #[pymodule_export]
     use crate::buffer::{BufferProxy, offers_buffer};
+    #[pymodule_export]
+    use crate::iterator::{IteratorProxy, take};
     #[pymodule_export]
     use crate::pipeline::{flush, pipeline, result};
     #[pymodule_export]
