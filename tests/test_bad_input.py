@@ -536,8 +536,9 @@ class Thing:
 
 
 PLACES = (
-    "module qualname kind bases names nones protocol meta_names checks every concatenates buffer meta_name abcs".split()
-)
+    "module qualname kind bases names nones protocol meta_names checks every concatenates buffer meta_name abcs "
+    "read_ahead"
+).split()
 
 
 @functools.cache
@@ -686,6 +687,43 @@ def test_pickling_a_hostile_object_does_not_make_a_pickle_that_runs_here(liar, t
     assert not run.exists()
 
 
+FALSE_BATCHES = {
+    "more than was asked for": [1, False, *range(9)],
+    "many more": [1, False, *[0] * 100_000],
+    "none, and no end": [1, False],
+    "no number": ["1", True],
+    "a number below zero": [-1, True],
+    "an end that is a number": [1, 1, 2],
+    "a number alone": [1],
+    "nothing": [],
+    "null": None,
+    "a text": "a batch",
+    "a list": Tag(lie.LIST, [1, [1, False, 2]]),
+    "an object": Tag(lie.MINE, [5, 9]),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_BATCHES)
+def test_a_batch_that_is_none(liar, name):
+    steps = [*answer(OBJECT), *answer(description(read_ahead=True)), *answer(FALSE_BATCHES[name])]
+    iterator = use(liar(hello(), *steps, FOREVER))
+    for _ in range(2):
+        with pytest.raises(saranwrap.ProtocolError, match="batch"):
+            next(iterator)
+
+
+def test_a_batch_of_less_is_taken_as_it_is(liar):
+    steps = [*answer(OBJECT), *answer(description(read_ahead=True)), *answer([1, False, 1, 2]), *answer([2, True])]
+    assert list(map(str, use(liar(hello(), *steps)))) == ["1", "2"]
+
+
+@pytest.mark.parametrize("items", [None, 5, [5], [5, 5], [None, 5], [None, []], [None, [1] * 5000]], ids=range(7))
+def test_items_that_were_not_taken(liar, items):
+    iterator = use(liar(hello(), *answer(OBJECT), *answer(description(read_ahead=True)), *answer(items)))
+    with pytest.raises(saranwrap.ProtocolError, match="batch"):
+        next(saranwrap.prefetch(iterator, 3))
+
+
 # --- what a child may ask ---------------------------------------------------------------------------------------------
 
 
@@ -721,6 +759,43 @@ def test_a_child_cannot_make_the_parent_import(liar):
 
 def test_a_child_is_not_given_a_module_of_the_parent_that_it_asks_for(liar):
     assert refused(liar(hello(), *lie.ask(OPS["import"], 0, "os")))
+
+
+@pytest.mark.parametrize(
+    ("op", "args"),
+    [
+        ("ahead", [0, 0, 4096]),
+        ("ahead", [0, 0, 1 << 60]),
+        ("ahead", [0, 0, -1]),
+        ("ahead", [0, 1 << 60]),
+        ("ahead", ["a", "b", "c"]),
+        ("ahead", [0, 0, 1, 2]),
+        ("ahead", []),
+        ("take", [1]),
+        ("take", [-1]),
+        ("take", []),
+    ],
+    ids=str,
+)
+def test_a_child_cannot_read_what_is_no_iterator(liar, op, args):
+    question = say(frame(lie.CALL, cbor([OPS[op], 1, *args]), lie.OURS | 1, CHAIN))
+    session = liar(hello(), ["listen", lie.CALL], question, ["listen", None], ["echo", None])
+    try:
+        kind, _ = session.request(OPS["getattr"], 0, (test_a_child_cannot_read_what_is_no_iterator,))
+    except saranwrap.ProtocolError:
+        return
+    assert kind == lie.RAISED
+
+
+@pytest.mark.parametrize("op", ["ahead", "take"])
+def test_a_child_gets_no_more_items_at_once_than_there_may_be(liar, op):
+    """However much it asks for: an endless iterator would fill the memory of the parent."""
+    args = [0, 0, 1 << 40] if op == "ahead" else [1 << 40]
+    question = say(frame(lie.CALL, cbor([OPS[op], 1, *args]), lie.OURS | 1, CHAIN))
+    session = liar(hello(), ["listen", lie.CALL], question, ["listen", None], ["echo", None])
+    endless = iter(range(1 << 62)) if op == "ahead" else iter(int, 1)
+    kind, body = session.request(OPS["getattr"], 0, (saranwrap.ref(endless),))
+    assert kind == lie.RAISED if op == "ahead" else len(body) < 10_000
 
 
 def test_a_child_cannot_make_a_class_in_the_parent_by_a_function_of_its_choice(liar):

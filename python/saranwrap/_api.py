@@ -10,10 +10,11 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
 from saranwrap import _valued, _values, _zygote
+from saranwrap._ahead import Prefetch
 from saranwrap._members import Proxy
 from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
 from saranwrap._remote import RemoteType, bound
@@ -292,6 +293,26 @@ def local(p: T) -> T:
         return p
     session, target = _locate(p)
     return session.request(OPS["copy"], target, (session.trust, True))  # type: ignore[no-any-return]
+
+
+def prefetch(p: Iterable[T], n: int) -> Iterator[T]:
+    """An iterator over `p` that fetches up to `n` items at a time, whatever it does for them.
+
+    Lists, dicts, sets, ranges and the like are read in batches anyway. A generator, a file or `map` is not, since whoever
+    iterates could see what it does for each item; this says that it may do that early. What it raises comes behind the items
+    before it. An iterator that is not used up has moved on by what was fetched. What is not remote is iterated as it is.
+
+    Args:
+        n: how many items, at least 1. At most 4096 come at a time, or about 64 KiB.
+
+    Raises:
+        TypeError: `p` cannot be iterated.
+        ValueError: `n` is less than 1.
+    """
+    if n < 1:
+        raise ValueError(f"cannot fetch {n} items at a time")
+    iterator = iter(p)
+    return Prefetch(iterator, n) if isinstance(iterator, Proxy) else iterator
 
 
 def val(x: T) -> T:

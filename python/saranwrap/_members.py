@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from saranwrap import _valued
-from saranwrap._native import OPS, BufferBase, ProxyBase, Session, call, identity
+from saranwrap._native import OPS, BufferBase, IteratorBase, ProxyBase, Session, call, identity
 from saranwrap._remote import (
     RemoteType,
     bound,
@@ -201,7 +201,13 @@ BufferProxy: Any = build(
     (BufferBase, ObjectProxy),
     {"__module__": "saranwrap", "__doc__": "The stand-in for an object that offers a buffer.", "__bytes__": _bytes},
 )
-ours.update(map(id, (ProxyBase, ObjectProxy, BufferBase, BufferProxy)))
+IteratorProxy: Any = build(
+    RemoteType,
+    "ObjectProxy",
+    (IteratorBase, ObjectProxy),
+    {"__module__": "saranwrap", "__doc__": "The stand-in for an iterator of the language, which is read in batches."},
+)
+ours.update(map(id, (ProxyBase, ObjectProxy, BufferBase, BufferProxy, IteratorBase, IteratorProxy)))
 
 
 def buffer_copy(self: Any) -> memoryview:

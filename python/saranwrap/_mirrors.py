@@ -15,12 +15,13 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from saranwrap import _copies, _exceptions, _valued, _values
+from saranwrap import _ahead, _copies, _exceptions, _valued, _values
 from saranwrap._members import (
     EXCLUDED_NAMES,
     FAST,
     SPECIAL_NAMES,
     BufferProxy,
+    IteratorProxy,
     ObjectProxy,
     RemoteAttribute,
     RemoteDoc,
@@ -80,6 +81,7 @@ def describe(session: Session, cls: type) -> tuple[Any, ...]:
         kind == "object" and offers_buffer(cls),
         meta.__name__,
         is_abstractly(cls),
+        cls in _ahead.TYPES,
     )
 
 
@@ -113,6 +115,7 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
         buffer,
         meta_name,
         abcs,
+        read_ahead,
     ) = description
     twin = _values.find(module, qualname)
     twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
@@ -138,10 +141,15 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
         return mirror, mirror
     if "value " in kind:
         return _make_valued(meta, name, kind.split()[-1], session, bases, names, nones, namespace, twin)
+    if read_ahead:
+        # Those of the base are what reads it in batches.
+        names = tuple(name for name in names if name not in {"__iter__", "__next__"})
     _add_members(namespace, names, nones, number, concatenates)
     parents = list(dict.fromkeys(_parent(session, base) for base in bases))
     if buffer and not any(issubclass(parent, BufferBase) for parent in parents):
         parents.append(BufferProxy)
+    if read_ahead:
+        parents.append(IteratorProxy)
     if len(parents) > 1:
         parents = [parent for parent in parents if parent is not ObjectProxy]
     inherits = twin if twin is not None and _may_inherit(twin) else None

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 from typing_extensions import disjoint_base
 
 __all__ = [
     "OPS",
     "BufferBase",
+    "IteratorBase",
     "Pipeline",
     "Promise",
     "ProxyBase",
@@ -28,6 +29,7 @@ __all__ = [
     "operate",
     "pipeline",
     "result",
+    "take",
 ]
 
 __version__: Final[str]
@@ -39,6 +41,11 @@ class ProxyBase:
 
 @disjoint_base
 class BufferBase(ProxyBase): ...
+
+@disjoint_base
+class IteratorBase(ProxyBase):
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
 
 @final
 class Promise:
@@ -143,3 +150,4 @@ def result(promise: Any) -> Any: ...
 def pipeline(p: Any, /, *more: Any) -> Pipeline: ...
 def flush(recorder: Any) -> None: ...
 def operate(promise: Promise, name: str, args: tuple[Any, ...]) -> Promise: ...
+def take(proxy: Any, count: int) -> tuple[BaseException | None, tuple[Any, ...]]: ...

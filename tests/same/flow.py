@@ -150,3 +150,19 @@ class AsyncCountdown:
             raise StopAsyncIteration
         self.left -= 1
         return self.left
+
+
+class Noisy:
+    """Leaves something in a list when it ends."""
+
+    def __init__(self, where: list[Any], item: Any) -> None:
+        self.where, self.item = where, item
+
+    def __del__(self) -> None:
+        self.where.append(self.item)
+
+
+def noisy(count: int) -> tuple[list[Any], list[Noisy]]:
+    """A list, and objects that change it when they end."""
+    where: list[Any] = list(range(count))
+    return where, [Noisy(where, -n) for n in range(1, count)]

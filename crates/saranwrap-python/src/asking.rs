@@ -3,19 +3,20 @@
 use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 use saranwrap::child::Exit;
 use saranwrap::error::{Error, Kind};
 use saranwrap::host::Outcome;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
+use crate::ahead::{Cursor, lock};
 use crate::convert::{Decoder, Encoder, Mode, Told};
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional};
 use crate::loans::{self, Change, Key, Scope};
 use crate::names;
-use crate::session::{Session, lock};
+use crate::session::Session;
 
 /// What this side has to tell ahead of, or behind, what it asks.
 pub(crate) struct News<'a, 'py> {
@@ -124,23 +125,38 @@ impl Session {
         arguments: &[Bound<'py, PyAny>],
         write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
     ) -> PyResult<Told<'py>> {
-        Self::converse(
-            slf,
-            |encoder, news| {
-                head.write(encoder.out());
-                write(encoder)?;
-                let (changes, modules) = news.told()?;
-                encoder.trailer(changes, &modules)
-            },
-            |decoder| {
-                let decoder = decoder.answered(arguments);
-                if head.op == Op::CallAttr { decoder.of_attribute().answer() } else { decoder.answer() }
-            },
-        )
+        let write = |encoder: &mut Encoder<'_, 'py>, news: &News<'_, 'py>| {
+            head.write(encoder.out());
+            write(encoder)?;
+            let (changes, modules) = news.told()?;
+            encoder.trailer(changes, &modules)
+        };
+        let read = |decoder: Decoder<'_, 'py>| {
+            let decoder = decoder.answered(arguments);
+            if head.op == Op::CallAttr { decoder.of_attribute().answer() } else { decoder.answer() }
+        };
+        match (head.op, head.argc) {
+            // Reading ahead changes nothing there. What is only told of it goes alone.
+            (Op::Ahead, 2) => Self::carry(&PyHost::keeping(slf), slf, write, read),
+            (Op::Ahead, _) => Self::carry(&PyHost::new(slf), slf, write, read),
+            _ => Self::converse(slf, write, read),
+        }
     }
 
     /// One request there and back: `write` puts it down, `read` takes the answer apart.
     pub(crate) fn converse<'py, T>(
+        slf: &Bound<'py, Self>,
+        write: impl FnOnce(&mut Encoder<'_, 'py>, &News<'_, 'py>) -> Result<()>,
+        read: impl FnOnce(Decoder<'_, 'py>) -> Result<T>,
+    ) -> PyResult<T> {
+        // It may change anything there, and comes after what was taken of what was read ahead.
+        let _flight = slf.get().ahead.begin();
+        Self::tell_all(slf)?;
+        Self::carry(&PyHost::new(slf), slf, write, read)
+    }
+
+    fn carry<'py, T>(
+        host: &PyHost<'_, 'py>,
         slf: &Bound<'py, Self>,
         write: impl FnOnce(&mut Encoder<'_, 'py>, &News<'_, 'py>) -> Result<()>,
         read: impl FnOnce(Decoder<'_, 'py>) -> Result<T>,
@@ -158,13 +174,38 @@ impl Session {
             encoder.take_back();
             return Err(session.fail(py, fault));
         }
-        let answer = session.link.ask(&PyHost::new(slf), out.as_slice(), None);
+        let answer = session.link.ask(host, out.as_slice(), None);
         let answer = answer.map_err(|error| session.explain(py, &error))?;
         let decoder = Decoder::new(slf, Reader::new(&answer.body), key);
         match answer.outcome {
             Outcome::Answered => read(decoder).map_err(|fault| session.fail(py, fault)),
             Outcome::Raised => Err(raised(decoder.answer().map_err(|fault| session.fail(py, fault))?.value)?),
         }
+    }
+
+    /// Tell the other side of every iterator of its own how much was taken of what was read ahead of it. Their items are dropped.
+    pub(crate) fn tell_all(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let ahead = &slf.get().ahead;
+        if !ahead.has_cursors() {
+            return Ok(());
+        }
+        let mut cursors = ahead.cursors().into_iter();
+        for cursor in cursors.by_ref() {
+            let Some((serial, taken)) = cursor.untold() else { continue };
+            if let Err(error) = Self::tell(slf, &cursor, serial, taken) {
+                std::iter::once(cursor).chain(cursors).for_each(|cursor| cursor.keep(ahead));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tell the other side how much of a batch was taken: its iterator moves on to there. Nothing is given back ahead of that.
+    pub(crate) fn tell(slf: &Bound<'_, Self>, cursor: &Cursor, serial: u64, taken: usize) -> PyResult<()> {
+        let [number, count] = [serial, taken as u64].map(|number| PyInt::new(slf.py(), number).into_any());
+        Self::ask(slf, Op::Ahead, cursor.id, &[&number, &count])?;
+        cursor.told(serial, taken);
+        Ok(())
     }
 
     /// A fault while reading or writing; bytes that break the protocol break the link for good.

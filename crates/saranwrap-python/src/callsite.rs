@@ -13,8 +13,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::addresses::{self, AddressMap};
+use crate::ahead::lock;
 use crate::names;
-use crate::session::lock;
 
 /// How many places are remembered. Code that is made anew again and again must not fill the memory.
 const MAX_PLACES: usize = 8192;

@@ -10,6 +10,7 @@ use saranwrap::op::Op;
 
 use crate::buffer::BufferProxy;
 use crate::fault::{Fault, Result};
+use crate::iterator::IteratorProxy;
 use crate::mirror::Mirror;
 use crate::names;
 use crate::proxy::Proxy;
@@ -105,6 +106,7 @@ pub(crate) fn valued<'py>(
 fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: &Bound<'py, Mirror>) -> Result<Bound<'py, PyAny>> {
     static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static NEW_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static NEW_ITERATOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = session.py();
     let class = mirror.get().class.bind(py);
     // A class that is local on both sides (an enum, say) cannot carry a proxy; a bare one stands in.
@@ -114,6 +116,8 @@ fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: &Bound<'py, Mirror>
     };
     let new = if class.cast::<PyType>()?.is_subclass_of::<BufferProxy>()? {
         NEW_BUFFER.get_or_try_init(py, || py.get_type::<BufferProxy>().getattr("__new__").map(Bound::unbind))?
+    } else if class.cast::<PyType>()?.is_subclass_of::<IteratorProxy>()? {
+        NEW_ITERATOR.get_or_try_init(py, || py.get_type::<IteratorProxy>().getattr("__new__").map(Bound::unbind))?
     } else {
         NEW.get_or_try_init(py, || py.get_type::<Proxy>().getattr("__new__").map(Bound::unbind))?
     };

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use saranwrap::table::Table;
 
 use crate::fault::Fault;
@@ -48,6 +49,16 @@ impl Exports {
                 id
             }
         }
+    }
+
+    /// Whether the other side knows this class by its number.
+    pub(crate) fn has_pinned(&self, class: &Bound<'_, PyType>) -> bool {
+        let id = self.ids.get(&(class.as_ptr() as usize));
+        id.is_some_and(|id| self.pinned.contains(id))
+    }
+
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.table.find(id).is_some()
     }
 
     pub(crate) fn find(&self, py: Python<'_>, id: u64) -> Option<Py<PyAny>> {

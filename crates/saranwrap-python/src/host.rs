@@ -12,9 +12,11 @@ use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
+use crate::ahead::lock;
 use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
 use crate::fault::{Fault, Result};
 use crate::guard;
+use crate::iterator;
 use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::session::Session;
@@ -22,13 +24,20 @@ use crate::special;
 
 pub(crate) struct PyHost<'a, 'py> {
     session: &'a Bound<'py, Session>,
+    /// Ids that are to be given back stay here for now.
+    keeps: bool,
     /// Answers that are written but not yet sent: a proxy in one must not give its id back before the answer is out.
     leaving: RefCell<Vec<Bound<'py, PyAny>>>,
 }
 
 impl<'a, 'py> PyHost<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>) -> Self {
-        Self { session, leaving: RefCell::default() }
+        Self { session, keeps: false, leaving: RefCell::default() }
+    }
+
+    /// One that sends no releases ahead of its own frame.
+    pub(crate) fn keeping(session: &'a Bound<'py, Session>) -> Self {
+        Self { keeps: true, ..Self::new(session) }
     }
 }
 
@@ -82,7 +91,10 @@ impl Host for PyHost<'_, '_> {
         let key = session.key();
         let _scope = Scope::enter(key);
         let start = out.len();
-        let fault = match self.answer_to(body, key, out) {
+        session.ahead.stir();
+        let answered = self.answer_to(body, key, out);
+        session.ahead.stir();
+        let fault = match answered {
             Ok(()) => return Ok(Outcome::Answered),
             Err(fault) => fault,
         };
@@ -98,6 +110,7 @@ impl Host for PyHost<'_, '_> {
     fn release(&self, releases: &[(u64, u64)]) -> EngineResult<()> {
         // Bound first: the lock must be gone before the objects are.
         let dropped = self.session.get().exports().take_back(releases);
+        self.session.get().end_readings(releases);
         match dropped {
             Ok(_) => Ok(()),
             Err(Fault::Link(error)) => Err(error),
@@ -118,7 +131,8 @@ impl Host for PyHost<'_, '_> {
 
     fn interrupted(&self) -> EngineResult<()> {
         self.session.py().check_signals().map_err(|error| {
-            self.session.get().stash(error);
+            let before = lock(&self.session.get().stashed).replace(error);
+            drop(before);
             Error::new(Kind::Interrupted, "a signal handler raised while the call was waiting")
         })
     }
@@ -129,7 +143,7 @@ impl Host for PyHost<'_, '_> {
     }
 
     fn queued_releases(&self) -> Vec<(u64, u64)> {
-        self.session.get().take_queued()
+        if self.keeps { Vec::new() } else { self.session.get().take_queued() }
     }
 }
 
@@ -140,9 +154,13 @@ impl<'py> PyHost<'_, 'py> {
         let decoder = Decoder::new(self.session, reader, key);
         if request.op == Op::Pipeline {
             self.pipeline(&request, decoder, key, out)?;
+            Session::tell_all(self.session)?;
             return self.trailer(&mut Encoder::new(self.session, out, key, Mode::Normal), key);
         }
-        let performed = self.perform(&request, decoder, key)?;
+        let performed = self.perform(&request, decoder, key);
+        // The other side goes on when it has the answer. Before that it is told what this one took of its iterators.
+        Session::tell_all(self.session)?;
+        let performed = performed?;
         self.answer(&performed, key, out, &|encoder| self.trailer(encoder, key))
     }
 
@@ -232,12 +250,11 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Subclass, [name, bases, overrides, kwargs]) => {
                 plain(names::SUBCLASS.get(py)?.call1((self.session, name, bases, overrides, kwargs)))
             }
-            (Op::Copy, [trusted, deep]) if deep.is_truthy()? => {
-                Ok(Answer::Copy(object()?, Mode::Copy { trusted: trusted.is_truthy()? }))
-            }
-            (Op::Copy, [_, _]) => Ok(Answer::Copy(object()?, Mode::Shallow)),
+            (Op::Copy, [trusted, deep]) => Ok(Answer::Copy(object()?, copying(trusted, deep)?)),
             (Op::Is, [kind, candidate]) => plain(names::IS.get(py)?.call1((object()?, kind, candidate))),
             (Op::Dir, []) => plain(dir(&object()?)),
+            (Op::Ahead, args) => iterator::read(self.session, subject.id(), args).map(Answer::Plain),
+            (Op::Take, [count]) => plain(iterator::give(self.session, &object()?, count)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => Err(unknown(op, args.len())),
@@ -344,6 +361,10 @@ fn call<'py>(
     let kwargs = kwargs.cast::<PyDict>()?;
     let kwargs = if kwargs.is_empty() { None } else { Some(kwargs) };
     object.call(args.cast::<PyTuple>()?, kwargs)
+}
+
+fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode> {
+    Ok(if deep.is_truthy()? { Mode::Copy { trusted: trusted.is_truthy()? } } else { Mode::Shallow })
 }
 
 /// The names of an object's attributes, by value.

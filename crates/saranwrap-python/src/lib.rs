@@ -7,6 +7,7 @@
 use pyo3::prelude::*;
 
 mod addresses;
+mod ahead;
 mod asking;
 mod batch;
 mod buffer;
@@ -19,6 +20,7 @@ mod forking;
 mod greeting;
 mod guard;
 mod host;
+mod iterator;
 mod loans;
 mod method;
 mod mirror;
@@ -36,6 +38,8 @@ mod zygote;
 mod _native {
     #[pymodule_export]
     use crate::buffer::{BufferProxy, offers_buffer};
+    #[pymodule_export]
+    use crate::iterator::{IteratorProxy, take};
     #[pymodule_export]
     use crate::pipeline::{flush, pipeline, result};
     #[pymodule_export]

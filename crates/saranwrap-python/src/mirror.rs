@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::addresses::AddressMap;
-use crate::session::lock;
+use crate::ahead::lock;
 
 /// Names beyond these are asked for in two trips. The user's code has them all, so there are not many.
 const MAX_METHODS: usize = 4096;

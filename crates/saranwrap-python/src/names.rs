@@ -94,6 +94,10 @@ names! {
     METHOD = "types"."MethodType";
     ENUM_META = "enum"."EnumMeta";
     EQ = "operator"."eq";
+    // Iteration in batches.
+    READ_AHEAD = "saranwrap._ahead"."TYPES";
+    SHADOW = "saranwrap._ahead"."shadow";
+    THREADS = "_thread"."_count";
     SYS_MODULES = "sys"."modules";
     DIR = "builtins"."dir";
 }

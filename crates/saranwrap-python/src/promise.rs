@@ -10,11 +10,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyString, PyTuple};
 use saranwrap::op::{Op, Target};
 
+use crate::ahead::lock;
 use crate::fault::named;
 use crate::loans::Snapshot;
 use crate::names;
 use crate::proxy::Proxy;
-use crate::session::{Session, lock};
+use crate::session::Session;
 
 /// The place of a promise that is no step's: a recorder, or one that failed before it could be recorded.
 const NOWHERE: u64 = u64::MAX;

@@ -35,13 +35,16 @@ pub(crate) struct Proxy {
     /// For the bare proxy inside a stand-in that has a value of its own: that stand-in. They hold each other, as the one must
     /// not die before the other; the collector of cycles frees both.
     valued: Mutex<Option<Py<PyAny>>>,
+    /// When the object was last known to be in a container; see `ahead`.
+    held_at: AtomicU64,
 }
 
 #[pymethods]
 impl Proxy {
     #[new]
     pub(crate) fn new(session: Py<Session>, id: u64, mirror: Py<Mirror>) -> Self {
-        Self { session, id, count: AtomicU64::new(1), mirror, valued: Mutex::new(None) }
+        let count = AtomicU64::new(1);
+        Self { session, id, count, mirror, valued: Mutex::new(None), held_at: AtomicU64::new(0) }
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
@@ -97,7 +100,8 @@ impl Proxy {
 impl Drop for Proxy {
     /// Queue the id; it rides on the next frame. Nothing is sent from a destructor.
     fn drop(&mut self) {
-        self.session.get().give_back(self.id, self.count.load(Ordering::Relaxed));
+        let held_at = self.held_at.load(Ordering::Relaxed);
+        self.session.get().give_back(self.id, self.count.load(Ordering::Relaxed), held_at);
     }
 }
 
@@ -135,6 +139,11 @@ impl Proxy {
 
     pub(crate) fn given_again(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The object is in a container as long as the session's pulse is this.
+    pub(crate) fn hold(&self, pulse: u64) {
+        self.held_at.store(pulse, Ordering::Relaxed);
     }
 
     pub(crate) fn derived(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -15,6 +15,7 @@ use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
 use saranwrap::op::Op;
 
+use crate::ahead::{Ahead, lock};
 use crate::exports::Exports;
 use crate::fault::{Fault, Result};
 use crate::greeting;
@@ -32,6 +33,7 @@ const MANY_RELEASES: usize = 1024;
 #[pyclass(frozen, weakref, module = "saranwrap._native")]
 pub(crate) struct Session {
     pub(crate) link: Arc<Link>,
+    pub(crate) ahead: Ahead,
     pub(crate) side: Side,
     /// The process at the other end; None in the child itself.
     pub(crate) child: Option<Arc<Child>>,
@@ -121,11 +123,13 @@ impl Session {
 
     /// End the conversation. The child ends with it.
     fn close(&self) {
+        self.ahead.stir();
         self.link.close();
     }
 
     /// Kill the child at once.
     fn kill(&self, py: Python<'_>) -> PyResult<()> {
+        self.ahead.stir();
         match &self.child {
             Some(child) => child.kill().map_err(|error| Fault::from(error).into_py(py)),
             None => Ok(()),
@@ -163,6 +167,7 @@ impl Session {
     /// After a fork, in the new process: the link belongs to the other one.
     fn forget(&self) {
         self.forked.store(true, Ordering::Relaxed);
+        self.ahead.stir();
         self.link.forget();
         if let Some(child) = &self.child {
             child.forget();
@@ -301,6 +306,7 @@ impl Session {
     ) -> PyResult<Bound<'py, Self>> {
         let session = Self {
             link,
+            ahead: Ahead::default(),
             side,
             child: child.map(Arc::new),
             exports: Mutex::default(),
@@ -377,6 +383,7 @@ impl Session {
 
     /// The object with this id. An unknown id is an error, never the root.
     pub(crate) fn exported<'py>(&self, py: Python<'py>, id: u64) -> Result<Bound<'py, PyAny>> {
+        self.ahead.used(id);
         let object = self.exports().find(py, id);
         object
             .map(|object| object.into_bound(py))
@@ -396,7 +403,7 @@ impl Session {
     }
 
     /// A proxy died. Called from a destructor: only queues.
-    pub(crate) fn give_back(&self, id: u64, count: u64) {
+    pub(crate) fn give_back(&self, id: u64, count: u64, held_at: u64) {
         if self.forked.load(Ordering::Relaxed) {
             return;
         }
@@ -405,6 +412,7 @@ impl Session {
             queued.push((id, count));
             queued.len() >= MANY_RELEASES
         };
+        self.ahead.given_back(held_at);
         Python::attach(|py| {
             let gone = {
                 let mut imports = lock(&self.imports);
@@ -415,7 +423,8 @@ impl Session {
             };
             drop(gone);
         });
-        if many {
+        // While something is read ahead they wait for the next frame: what the reader has taken must be known before an object ends.
+        if many && !self.ahead.is_reading() {
             let releases = self.take_queued();
             if !self.link.send_releases(&releases) {
                 lock(&self.queued).extend(releases);
@@ -424,12 +433,8 @@ impl Session {
     }
 
     pub(crate) fn take_queued(&self) -> Vec<(u64, u64)> {
+        self.ahead.sent_back();
         std::mem::take(&mut *lock(&self.queued))
-    }
-
-    pub(crate) fn stash(&self, error: PyErr) {
-        let before = lock(&self.stashed).replace(error);
-        drop(before);
     }
 
     pub(crate) fn hear_of(&self, modules: Vec<String>) {
@@ -450,9 +455,4 @@ impl Session {
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
     }
-}
-
-/// A panic while a lock was held left nothing half done that matters here, so a poisoned lock is taken as it is.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

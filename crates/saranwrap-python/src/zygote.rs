@@ -11,10 +11,11 @@ use saranwrap::error::{Error, Kind};
 use saranwrap::sys::{fork, inherit, process};
 use saranwrap::zygote::{self, Asked, Birth, Births};
 
+use crate::ahead::lock;
 use crate::fault::Fault;
 use crate::forking;
 use crate::greeting::{carrier_named, greet};
-use crate::session::{Session, lock};
+use crate::session::Session;
 
 /// A process that stands ready to be forked into children.
 #[pyclass(frozen, module = "saranwrap._native")]

@@ -51,6 +51,10 @@ pub enum Op {
     Pipeline = 21,
     /// `[name, args]`: an operator between the target and its operand, with all that the language does to find who knows it.
     Operate = 22,
+    /// `[serial, consumed, count]`: what an iterator of the language has next, without going there.
+    Ahead = 23,
+    /// `[count]`: the next items of any iterator, taken.
+    Take = 24,
 }
 
 impl Op {
@@ -78,6 +82,8 @@ impl Op {
         Op::Reduce,
         Op::Pipeline,
         Op::Operate,
+        Op::Ahead,
+        Op::Take,
     ];
 
     /// The name in documents and messages.
@@ -105,6 +111,8 @@ impl Op {
             Op::Reduce => "reduce",
             Op::Pipeline => "pipeline",
             Op::Operate => "operate",
+            Op::Ahead => "ahead",
+            Op::Take => "take",
         }
     }
 

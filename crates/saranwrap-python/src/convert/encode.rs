@@ -369,7 +369,7 @@ pub(super) fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
         || is_known(object)
 }
 
-fn is_known(object: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_known(object: &Bound<'_, PyAny>) -> bool {
     let kind = names::IS_KNOWN.get(object.py()).and_then(|is_known| is_known.call1((object.get_type(),)));
     kind.is_ok_and(|known| known.is_truthy().unwrap_or_default())
 }

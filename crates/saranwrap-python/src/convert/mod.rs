@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod foresee;
 mod references;
 mod steps;
 mod trailer;
@@ -11,5 +12,6 @@ const WITHIN_MESSAGE: u64 = 1 << 62;
 
 pub(crate) use decode::{Decoder, Promised, Told};
 pub(crate) use encode::{Encoder, Mode};
+pub(crate) use foresee::foreseen;
 pub(crate) use references::{has_id, is_for_asker};
 pub(crate) use steps::{Report, report};
