@@ -218,7 +218,9 @@ def test_what_a_new_process_inherits_is_that_of_this_moment():
         resource.setrlimit(resource.RLIMIT_CORE, (0 if soft else min(4096, hard) if hard > 0 else 0, hard))
         with saranwrap.Child(start="warm") as child:
             assert (first, child.wrap(os).umask(0)) == (0o22, 0o27)
-            assert tuple(child.wrap(resource).getrlimit(resource.RLIMIT_CORE)) == resource.getrlimit(resource.RLIMIT_CORE)
+            assert tuple(child.wrap(resource).getrlimit(resource.RLIMIT_CORE)) == resource.getrlimit(
+                resource.RLIMIT_CORE
+            )
     finally:
         os.umask(before)
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
@@ -288,7 +290,10 @@ def test_a_preloaded_module_says_nothing_twice(module, capfd):
         ("import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise RuntimeError('not today')\n", "RuntimeError: not today"),
         ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
-        ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n", "threads run in it"),
+        (
+            "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
+            "threads run in it",
+        ),
         ("import os\nos._exit(5)\n", "exit code 5"),
     ],
     ids=["missing", "raises", "exits", "threads", "dies"],
@@ -385,7 +390,9 @@ def test_no_zygote_outlives_a_parent_that_dies_while_it_loads(tmp_path):
 
 
 def test_waiting_for_a_module_to_load_can_be_interrupted(tmp_path):
-    (tmp_path / "endless.py").write_text("import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1000)\n")
+    (tmp_path / "endless.py").write_text(
+        "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(1000)\n"
+    )
     script = f"""
         import sys
         sys.path.insert(0, {str(tmp_path)!r})

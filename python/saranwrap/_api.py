@@ -120,7 +120,11 @@ def _check_spin(spin: object) -> None:
 
 
 def _setting(
-    env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None, spin: Spin, by_value: tuple[type, ...], trust: bool
+    env: Mapping[str, str] | None,
+    cwd: str | os.PathLike[str] | None,
+    spin: Spin,
+    by_value: tuple[type, ...],
+    trust: bool,
 ) -> _zygote.Setting:
     return _zygote.Setting(
         program=sys.executable,

@@ -107,7 +107,7 @@ def _begin_output(stream: Any) -> None:
         os.fstat(1)
     except OSError:
         # An interpreter that starts without one has none either.
-        sys.stdout = sys.__stdout__ = None  # type: ignore[misc,assignment]
+        sys.stdout = sys.__stdout__ = None  # type: ignore[misc]
         return
     # Where every write goes through at once, the interpreter does not set the other.
     if stream is not None and not stream.write_through:

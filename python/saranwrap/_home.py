@@ -114,7 +114,7 @@ class Stream:
         return getattr(self._inherited, name)
 
     def __iter__(self) -> Any:
-        return iter(self._inherited)
+        return iter(self._inherited or ())
 
 
 def move_in(session: Session) -> None:

@@ -156,9 +156,7 @@ def _name(setting: Setting, environ: Iterable[tuple[str, str]], modules: tuple[s
 
 def _make(setting: Setting, modules: tuple[str, ...]) -> Zygote:
     load = [*setting.path, "", *modules] if modules else []
-    return Zygote.start(
-        setting.program, [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT, "zygote", *load], setting.env
-    )
+    return Zygote.start(setting.program, [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT, "zygote", *load], setting.env)
 
 
 def _give_up(kind: _Kind, zygote: Zygote, why: str) -> None:
@@ -189,7 +187,7 @@ def _end(kind: _Kind) -> None:
 
 def preload(modules: Iterable[str], setting: Setting) -> None:
     """Make a zygote that has loaded these modules too, and have every later one load them."""
-    global _preloaded
+    global _preloaded  # noqa: PLW0603  what is preloaded belongs to the process, as its modules do
     wanted = tuple(dict.fromkeys([*_preloaded, *modules]))
     with _lock:
         zygote = _make(setting, wanted)
@@ -229,7 +227,7 @@ def close_all() -> None:
 
 def forget_all() -> None:
     """After a fork, in the new process: the zygotes stay with the old one."""
-    global _lock
+    global _lock  # noqa: PLW0603  a lock belongs to one process
     # Another thread may have held it.
     _lock = threading.Lock()
     for kind in _kinds.values():
