@@ -7,6 +7,7 @@ A step is one of
     ["listen", kind]        read frames until one of this kind comes; null is for an answer of either kind
     ["echo", null]          answer the last call with the kind and the body of the last frame read
     ["forever", hex]        answer every call with this body
+    ["fill", count]         write this many bytes into the memory for large data
     ["end", code]           leave at once; minus a number is a signal
 After the last step it reads on, and says nothing more until its parent is gone.
 """
@@ -32,6 +33,9 @@ ELLIPSIS, NOT_IMPLEMENTED, SLICE, RANGE, SURROGATES, KNOWN, EXCEPTION, TRACEBACK
     21259, 21270
 )
 PROMISE = 21272
+
+
+BLOCK, BUFFER, NDARRAY = 21273, 21274, 21275
 
 
 class Tag:
@@ -107,10 +111,12 @@ class Link:
 
     def __init__(self):
         self.socket = socket.socket(fileno=os.dup(0))
-        data, ancillary, *_ = self.socket.recvmsg(1, socket.CMSG_SPACE(4))
+        data, ancillary, *_ = self.socket.recvmsg(1, socket.CMSG_SPACE(4 * 8))
         assert data == b"0"
-        for _, _, fds in ancillary:
-            os.dup2(array.array("i", fds)[0], 0)
+        gifts = [fd for _, _, data in ancillary for fd in array.array("i", data)]
+        os.dup2(gifts[0], 0)
+        # The last of them is the memory that this side writes to.
+        self.memory = gifts[-1]
         self.stream = self.socket.makefile("rb")
         self.called = bytes(16)
         self.heard = (0, b"")
@@ -142,6 +148,9 @@ class Link:
         while True:
             self.listen(CALL)
             self.say(frame(REPLY, bytes.fromhex(text), ID, CHAIN).hex())
+
+    def fill(self, count):
+        os.pwrite(self.memory, b"7" * count, 0)
 
     def end(self, code):
         if code < 0:

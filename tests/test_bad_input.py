@@ -1344,3 +1344,158 @@ def test_errors_can_be_pickled_and_shown():
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.pid, again.returncode) == (str(caught.value), saranwrap.getpid(p), 3)
     gc.collect()
+
+
+# --- the memory for large data ----------------------------------------------------------------------------------------
+
+FILLED = 100_000
+
+
+def block(number=0, start=0, length=FILLED, owner=0):
+    return Tag(lie.BLOCK, [owner, number, start, length])
+
+
+def lent(content, order="C", layout="B", size=1, shape=(FILLED,)):
+    return Tag(lie.BUFFER, [order, layout, size, list(shape), content])
+
+
+def given_array(content, kind="|u1", shape=(FILLED,), order="C", loan=(1 << 62)):
+    return Tag(lie.NDARRAY, [loan, [True, order, kind, list(shape), content]])
+
+
+def test_a_block_by_hand(liar):
+    session = liar(hello(), ["fill", FILLED], *answer([block(), block(start=99_998, length=2)]), FOREVER)
+    assert use(session) == (b"7" * FILLED, b"77")
+    assert session.blocks() == (0, 0, 0)
+    assert use(session) == GIVEN
+
+
+FALSE_BLOCKS = {
+    "more than there is": block(length=FILLED * 2),
+    "as much as there could be": block(length=1 << 40),
+    "of a length that no memory has": block(length=(1 << 64) - 1),
+    "where the memory ends": block(number=1 << 24),
+    "far away": block(number=1 << 63),
+    "with a start that overflows": block(start=(1 << 64) - 1),
+    "with a start behind the end": block(start=1 << 39),
+    "where nothing is": block(number=50),
+    "that ends where nothing is": block(number=1, length=FILLED),
+    "one after another, each where the last one was read": [
+        block(start=n, length=FILLED) for n in range(0, 1 << 20, FILLED)
+    ],
+    "of the parent's, which has none": block(owner=1),
+    "of the parent's, far away": block(1 << 60, owner=1),
+    "of nobody's": block(owner=2),
+    "with too few parts": Tag(lie.BLOCK, [0, 1, 2]),
+    "with too many parts": Tag(lie.BLOCK, [0, 0, 0, 1, 1]),
+    "that is a number": Tag(lie.BLOCK, 5),
+    "with a text for a length": Tag(lie.BLOCK, [0, 0, 0, "a"]),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_BLOCKS)
+def test_a_block_that_is_none(liar, name):
+    broken(liar(hello(), ["fill", FILLED], *answer(FALSE_BLOCKS[name]), FOREVER))
+
+
+FALSE_BUFFERS = {
+    "of objects": lent(block(length=96), layout="O", size=8, shape=[12]),
+    "of objects among others": lent(block(length=96), layout="T{d:a:O:b:}", size=16, shape=[6]),
+    "of pointers": lent(block(length=96), layout="&d", size=8, shape=[12]),
+    "of functions": lent(block(length=96), layout="X{}", size=8, shape=[12]),
+    "with items that are too short for their format": lent(block(length=96), layout="d", shape=[96]),
+    "with items that are too long for it": lent(block(length=96), layout="@B", size=8, shape=[12]),
+    "with a shape that is too large": lent(block(length=96), shape=[97]),
+    "with a shape that overflows": lent(block(length=96), shape=[1 << 63, 2]),
+    "with a thousand dimensions": lent(block(length=1), shape=[1] * 1000),
+    "with items of no size": lent(block(length=96), size=0, shape=[96]),
+    "with a huge side that is empty": lent(b"", shape=[0, 1 << 62, 1 << 62]),
+    "in no order": lent(block(length=96), order="A", shape=[96]),
+    "of zeros": lent(block(length=96), layout="B\0", shape=[96]),
+    "of rubbish": lent(block(length=96), layout="\N{SNOWMAN}", shape=[96]),
+    "of a number": lent(5, shape=[96]),
+    "with too few parts": Tag(lie.BUFFER, ["C", "B", 1]),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_BUFFERS)
+def test_a_buffer_that_is_none(liar, name):
+    session = liar(hello(), ["fill", FILLED], *answer(FALSE_BUFFERS[name]), FOREVER)
+    try:
+        bytes(use(session))
+    except saranwrap.ProtocolError:
+        broken(session)
+    else:
+        assert use(session) == GIVEN
+
+
+def test_a_buffer_of_a_format_that_lies_is_looked_at_without_harm(liar):
+    numpy = pytest.importorskip("numpy")
+    for layout in (
+        "T{d:a:}",
+        "<d",
+        ">d",
+        "2d",
+        "(2,3)d",
+        "T{T{d:a:}:b:}",
+        "Zd",
+        "1000000d",
+        "T{",
+        "(",
+        "w",
+        "20w",
+        "x",
+        "",
+    ):
+        session = liar(hello(), ["fill", FILLED], *answer(lent(block(), layout=layout)), FOREVER)
+        with contextlib.suppress(saranwrap.ProtocolError):
+            view = memoryview(use(session))
+            for look in (numpy.asarray, memoryview.tolist, memoryview.tobytes, lambda view: view[0]):
+                with contextlib.suppress(Exception):
+                    look(view)
+
+
+FALSE_ARRAYS = {
+    "of objects": given_array(block(length=80), "|O", [10]),
+    "of objects by another name": given_array(block(length=80), "object", [10]),
+    "of objects in fields": given_array(block(length=80), ["fields", ["a"], ["|O"], [0], [None], 8, False], [10]),
+    "of an unknown type": given_array(block(), "<f77"),
+    "of a type with commas": given_array(block(length=80), "<f8,|O", [10]),
+    "of a type that is a number": given_array(block(), 5),
+    "of fields outside": given_array(block(length=80), ["fields", ["a"], ["<f8"], [4], [None], 8, False], [10]),
+    "of fields before": given_array(block(length=80), ["fields", ["a"], ["<f8"], [-8], [None], 8, False], [10]),
+    "of fields without names": given_array(block(length=80), ["fields", [], ["<f8"], [0], [None], 8, False], [10]),
+    "of fields that are no fields": given_array(block(length=80), ["fields", 1, 2], [10]),
+    "of an array that is none": given_array(block(length=80), ["array", "<f8", [1 << 40]], [10]),
+    "of a shape that is too large": given_array(block(length=80), "<f8", [11]),
+    "of a shape that overflows": given_array(block(length=80), "<f8", [1 << 40, 1 << 40]),
+    "of a negative shape": given_array(block(length=80), "<f8", [-1]),
+    "of a shape of texts": given_array(block(length=80), "<f8", ["a"]),
+    "in no order": given_array(block(length=80), "<f8", [10], order="?"),
+    "on loan": given_array(block(length=80), "|O", [10], loan=1),
+    "with too few parts": Tag(lie.NDARRAY, [1 << 62, [True, "C"]]),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_ARRAYS)
+def test_an_array_that_is_none(liar, name):
+    pytest.importorskip("numpy")
+    session = liar(hello(), ["fill", FILLED], *answer(FALSE_ARRAYS[name]), FOREVER)
+    survives(session)
+    gc.collect()
+    assert session.blocks() == (0, 0, 0)
+
+
+def test_an_array_by_hand(liar):
+    numpy = pytest.importorskip("numpy")
+    session = liar(hello(), ["fill", FILLED], *answer(given_array(block(length=8), "<f8", [1])))
+    assert use(session) == numpy.frombuffer(b"7" * 8)[0]
+
+
+@pytest.mark.parametrize("number", [0, 7, 1 << 62])
+def test_a_block_that_is_not_out_is_given_back(liar, number):
+    release = say(frame(lie.RELEASE, b"".join(cbor(part) for part in ((1 << 63) | number, 1))))
+    session = liar(hello(), ["listen", lie.CALL], release, say(frame(lie.REPLY, cbor(GIVEN), ID, CHAIN)), FOREVER)
+    with contextlib.suppress(saranwrap.ProtocolError):
+        use(session)
+    assert "none is out" in broken(session)

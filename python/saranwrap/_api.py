@@ -254,8 +254,9 @@ def status(p: object) -> dict[str, Any]:
 
     Returns:
         a dict with `object_count` (objects given out to this process), `next_id` (the id the next one will get), `pid`,
-        `uptime` (seconds), `requests` (calls served), `bytes_in`, `bytes_out` and `memory` (resident set, in bytes); and,
-        beyond the seed, `start` ("cold" or "warm") with `why_cold` (a text, empty for a warm one).
+        `uptime` (seconds), `requests` (calls served), `bytes_in`, `bytes_out` (over the link) and `memory` (resident set, in
+        bytes); and, beyond the seed, `start` ("cold" or "warm") with `why_cold` (a text, empty for a warm one), and of large
+        data `blocks_out` and `block_bytes_out` (what it lent to this process) and `blocks_in` (what it uses of this process).
 
     Raises:
         TypeError: `p` is no proxy.
@@ -388,7 +389,7 @@ def _close(session: Session) -> None:
 def _recipe(obj: object) -> bytes:
     """The pickle that makes `obj` in the child."""
     try:
-        return _values.pickle(None, obj)
+        return _values.pickle(None, obj)[0]
     except Exception as error:  # noqa: BLE001  pickling runs the object's own code, which may raise anything
         reason = error
     try:

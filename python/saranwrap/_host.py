@@ -39,12 +39,6 @@ def hashed(obj: Any) -> Any:
     return _valued.plain(obj) if method in _VALUE_HASHES else hash(obj)
 
 
-def buffer_parts(obj: Any) -> tuple[bytes, str, tuple[int, ...]]:
-    """The bytes of an object that offers a buffer, and how they are laid out."""
-    view = memoryview(obj)
-    return view.tobytes(), view.format, tuple(view.shape or ())
-
-
 def operate(obj: Any, name: str, args: tuple[Any, ...]) -> Any:
     """The operator with this special method, between `obj` and its operand: who of the two knows it is found out here."""
     reflected = _OPERATORS.get(f"__{name[3:]}") if name.startswith("__r") else None
@@ -104,8 +98,9 @@ def _module_of(obj: Any, name: str) -> str:
     return "__main__"
 
 
-def status(count: int, next_id: int, requests: int, bytes_in: int, bytes_out: int, uptime: float) -> tuple[Any, ...]:
+def status(link: tuple[int, int, int, int, int, float], arena: tuple[int, int, int]) -> tuple[Any, ...]:
     """What this process knows of itself, as pairs."""
+    count, next_id, requests, bytes_in, bytes_out, uptime = link
     with open("/proc/self/statm", encoding="ascii") as file:
         pages = int(file.read().split()[1])
     return (
@@ -116,6 +111,9 @@ def status(count: int, next_id: int, requests: int, bytes_in: int, bytes_out: in
         ("requests", requests),
         ("bytes_in", bytes_in),
         ("bytes_out", bytes_out),
+        ("blocks_out", arena[0]),
+        ("block_bytes_out", arena[1]),
+        ("blocks_in", arena[2]),
         ("memory", pages * os.sysconf("SC_PAGE_SIZE")),
         ("python", sys.version.split()[0]),
     )

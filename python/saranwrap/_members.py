@@ -191,8 +191,7 @@ ObjectProxy: Any = build(
 
 def _bytes(self: Any) -> bytes:
     session, target, _ = identity(self)
-    data: bytes = session.request(SPECIAL, target, ("__buffer__", ()))[0]
-    return data
+    return bytes(session.request(SPECIAL, target, ("__buffer__", ())))
 
 
 BufferProxy: Any = build(
@@ -208,17 +207,6 @@ IteratorProxy: Any = build(
     {"__module__": "saranwrap", "__doc__": "The stand-in for an iterator of the language, which is read in batches."},
 )
 ours.update(map(id, (ProxyBase, ObjectProxy, BufferBase, BufferProxy, IteratorBase, IteratorProxy)))
-
-
-def buffer_copy(self: Any) -> memoryview:
-    """A read-only copy of a remote buffer, in its own format and shape."""
-    session, target, _ = identity(self)
-    data, layout, shape = session.request(SPECIAL, target, ("__buffer__", ()))
-    view = memoryview(data)
-    try:
-        return view.cast(layout) if len(shape) == 1 else view.cast(layout, shape)
-    except (TypeError, ValueError):
-        return view  # a layout that memoryview has no word for: the bytes are what can be told
 
 
 class _ProxyCheck(type):

@@ -12,9 +12,10 @@ import pickle as _pickle
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from saranwrap._arrays import LARGE
 from saranwrap._native import ProxyBase, Ref
 
 if TYPE_CHECKING:
@@ -236,18 +237,36 @@ class _Pickler(_pickle.Pickler):
         return NotImplemented
 
 
-def pickle(session: Session | None, obj: object) -> bytes:
-    """Pickle `obj` for the other side. Proxies of the session that are inside go home as themselves."""
+def pickle(session: Session | None, obj: object) -> tuple[bytes, list[memoryview]]:
+    """Pickle `obj` for the other side: a pickle, and the large buffers that it leaves out (PEP 574), none without a session.
+
+    Proxies of the session that are inside go home as themselves.
+    """
+    buffers: list[memoryview] = []
+
+    def stays(buffer: _pickle.PickleBuffer) -> bool:
+        """Whether it goes into the pickle: a small one, and one that is read-only here, since its copy would not be."""
+        if session is None:
+            return True
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous
+            return True
+        if view.readonly or view.nbytes < LARGE:
+            return True
+        buffers.append(view)
+        return False
+
     with _Sending(session):
         buffer = io.BytesIO()
-        _Pickler(buffer, 5).dump(obj)
-        return buffer.getvalue()
+        _Pickler(buffer, 5, buffer_callback=stays).dump(obj)
+        return buffer.getvalue(), buffers
 
 
-def unpickle(session: Session | None, data: bytes) -> object:
+def unpickle(session: Session | None, data: bytes, buffers: Sequence[Any] = ()) -> object:
     """The reverse of `pickle`."""
     with _Sending(session):
-        return _pickle.loads(data)
+        return _pickle.loads(data, buffers=buffers)
 
 
 # --- the standard value types -----------------------------------------------------------------------------------------

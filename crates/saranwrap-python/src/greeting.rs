@@ -37,7 +37,8 @@ pub(crate) fn greet(
     by_value: Py<PyTuple>,
     trust: bool,
 ) -> PyResult<Py<Session>> {
-    let session = Session::build(py, link, Side::Parent, Some(child), by_value, trust)?;
+    let arena = Arc::clone(child.arena());
+    let session = Session::build(py, (link, arena), Side::Parent, Some(child), by_value, trust)?;
     let home = names::HOME.get(py)?.clone().unbind();
     session.get().exports().set_root(home);
     let mut extra = Writer::new();
@@ -55,8 +56,8 @@ pub(crate) fn greet(
 
 /// In a child: take over the link that the parent left, and return the session and the parent's setup.
 pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>)> {
-    let link = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
-    let session = Session::build(py, link, Side::Child, None, PyTuple::empty(py).unbind(), true)?;
+    let adopted = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
+    let session = Session::build(py, adopted, Side::Child, None, PyTuple::empty(py).unbind(), true)?;
     let link = session.get().link.clone();
     let hello = Hello::ours(Vec::new());
     let theirs = py

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
+use saranwrap::arena::BLOCK;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Host, Outcome};
 use saranwrap::link::Side;
@@ -72,6 +73,8 @@ enum Answer<'py> {
     Plain(Bound<'py, PyAny>),
     /// By reference whatever it is.
     Root(Bound<'py, PyAny>),
+    /// What it lends by the buffer protocol.
+    Buffer(Bound<'py, PyAny>),
     /// By value to any depth.
     Copy(Bound<'py, PyAny>, Mode),
     /// What was to be called: the asker is to do it.
@@ -80,7 +83,11 @@ enum Answer<'py> {
 
 impl<'py> Answer<'py> {
     fn object(&self) -> &Bound<'py, PyAny> {
-        let (Self::Plain(object) | Self::Root(object) | Self::Copy(object, _) | Self::Uncalled(object)) = self;
+        let (Self::Plain(object)
+        | Self::Root(object)
+        | Self::Buffer(object)
+        | Self::Copy(object, _)
+        | Self::Uncalled(object)) = self;
         object
     }
 }
@@ -109,8 +116,11 @@ impl Host for PyHost<'_, '_> {
 
     fn release(&self, releases: &[(u64, u64)]) -> EngineResult<()> {
         // Bound first: the lock must be gone before the objects are.
-        let dropped = self.session.get().exports().take_back(releases);
-        self.session.get().end_readings(releases);
+        let session = self.session.get();
+        let (blocks, objects): (Vec<_>, Vec<_>) = releases.iter().partition(|(id, _)| id & BLOCK != 0);
+        blocks.iter().try_for_each(|&(id, count)| session.arena.released(id, count))?;
+        let dropped = session.exports().take_back(&objects);
+        session.end_readings(&objects);
         match dropped {
             Ok(_) => Ok(()),
             Err(Fault::Link(error)) => Err(error),
@@ -122,7 +132,9 @@ impl Host for PyHost<'_, '_> {
         let key = (self.session.as_ptr() as usize, u64::MAX);
         let _scope = Scope::enter(key);
         // Whatever it carries dies here and is given back; a body that cannot be read breaks the next call instead.
-        let _ = Decoder::new(self.session, Reader::new(body), key).value();
+        let mut decoder = Decoder::new(self.session, Reader::new(body), key);
+        let _ = decoder.value();
+        decoder.give_up();
     }
 
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
@@ -165,11 +177,7 @@ impl<'py> PyHost<'_, 'py> {
     }
 
     fn perform(&self, request: &Request, mut decoder: Decoder<'_, 'py>, key: Key) -> Result<Performed<'py>> {
-        let mut args = Vec::with_capacity(request.argc.min(8));
-        for place in 0..request.argc {
-            args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
-        }
-        decoder.trailer()?;
+        let args = read_arguments(request, &mut decoder).inspect_err(|_| decoder.give_up())?;
         let arguments = arguments(request.op, &args);
         let mentioned = decoder.mentioned();
         let answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
@@ -238,6 +246,7 @@ impl<'py> PyHost<'_, 'py> {
                 let attribute = object()?.getattr(name.cast::<PyString>()?)?;
                 self.call_attribute(attribute, args, kwargs, guarded)
             }
+            (Op::Special, [name, _]) if is_buffer(name) => Ok(Answer::Buffer(object()?)),
             (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
             (Op::Super, [class, name, rest @ ..]) => {
                 let rest = PyTuple::new(py, rest)?;
@@ -286,7 +295,11 @@ impl<'py> PyHost<'_, 'py> {
             (exports.len(), exports.next_id())
         };
         let stats = session.link().stats();
-        let parts = (count, next, stats.calls_served, stats.bytes_in, stats.bytes_out, session.uptime());
+        let arena = session.arena.usage();
+        let parts = (
+            (count, next, stats.calls_served, stats.bytes_in, stats.bytes_out, session.uptime()),
+            (arena.blocks_out, arena.bytes_out, arena.blocks_in),
+        );
         names::STATUS.get(self.session.py())?.call1(parts)
     }
 
@@ -302,6 +315,7 @@ impl<'py> PyHost<'_, 'py> {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
             Answer::Uncalled(object) => encoder.uncalled(object),
+            Answer::Buffer(object) => encoder.buffer(object),
         };
         let result = result.and_then(|()| then(&mut encoder));
         if result.is_err() {
@@ -365,6 +379,20 @@ fn call<'py>(
 
 fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode> {
     Ok(if deep.is_truthy()? { Mode::Copy { trusted: trusted.is_truthy()? } } else { Mode::Shallow })
+}
+
+/// Whether the special method is the one by which an object lends its buffer.
+fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
+    name.cast_exact::<PyString>().is_ok_and(|name| name == "__buffer__")
+}
+
+fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {
+    let mut args = Vec::with_capacity(request.argc.min(8));
+    for place in 0..request.argc {
+        args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
+    }
+    decoder.trailer()?;
+    Ok(args)
 }
 
 /// The names of an object's attributes, by value.

@@ -37,7 +37,7 @@ mod zygote;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use crate::buffer::{BufferProxy, offers_buffer};
+    use crate::buffer::{Buffer, BufferProxy, offers_buffer};
     #[pymodule_export]
     use crate::iterator::{IteratorProxy, take};
     #[pymodule_export]

@@ -5,15 +5,25 @@
 //! side puts it into its own twin. When the outermost call ends the loans end with it. Loans belong to one chain, and a
 //! chain is served by one thread at a time on each side, so they live in a thread-local and need no lock.
 
+mod part;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
+use crate::buffer::Buffer;
+use crate::names;
+pub(crate) use part::{Replaced, part};
+
 /// A container above this size is compared only when a message mentions it and when the call ends.
 const EAGER_ITEMS: usize = 4096;
+
+/// An array that comes in the body of a message has fewer bytes; it is compared whole.
+const SMALL_ARRAY: usize = (32 << 10) - 1;
 
 /// What a container held when both sides last agreed about it.
 enum Agreed {
@@ -22,6 +32,10 @@ enum Agreed {
     Dict(Vec<Py<PyAny>>),
     Set(Vec<Py<PyAny>>),
     Bytes(Py<PyBytes>),
+    /// The bytes of an array: of a small one, or of one that has no block to compare it with.
+    Array(Py<PyBytes>),
+    /// The memory of an array: what it showed at first is still in the block that it came in.
+    Memory(Py<Buffer>),
     /// Given by value for its identity only: it goes home as itself.
     Opaque,
 }
@@ -56,6 +70,10 @@ pub(crate) struct Change<'py> {
 pub(crate) enum Content<'py> {
     Items(Vec<Bound<'py, PyAny>>),
     Bytes(Bound<'py, PyByteArray>),
+    /// All bytes of an array.
+    Array(Bound<'py, PyBytes>),
+    /// The parts of the memory of an array that were written to.
+    Memory(Bound<'py, Buffer>, Vec<Range<usize>>),
 }
 
 #[derive(Default)]
@@ -153,83 +171,6 @@ pub(crate) fn retract(key: Key, made: u64) {
     drop(gone);
 }
 
-/// A loan's twin that was replaced, and the one that stands for it now.
-pub(crate) struct Replaced<'py> {
-    number: u64,
-    pub(crate) old: Bound<'py, PyAny>,
-    pub(crate) new: Bound<'py, PyAny>,
-    /// The old one lives on as an object of this side.
-    pub(crate) kept: bool,
-}
-
-/// A call in a chain that goes on with others is done. What it kept is an object of this side from now on, and the others get
-/// copies of what was lent: they would see what becomes of the kept ones, and so would the caller.
-pub(crate) fn part(key: Key, py: Python<'_>) -> PyResult<Vec<Replaced<'_>>> {
-    let mut replaced = Vec::new();
-    for (number, old, kept) in lent_if_any_is_kept(key, py) {
-        let new = shell(&old)?;
-        replaced.push(Replaced { number, old, new, kept });
-    }
-    let new_ones: HashMap<usize, &Bound<'_, PyAny>> =
-        replaced.iter().map(|twin| (twin.old.as_ptr() as usize, &twin.new)).collect();
-    for twin in &replaced {
-        fill(twin, &new_ones)?;
-    }
-    for twin in &replaced {
-        let object = twin.new.clone().unbind();
-        let before = with(key, |loans| {
-            loans.by_address.remove(&(twin.old.as_ptr() as usize));
-            loans.by_address.insert(twin.new.as_ptr() as usize, twin.number);
-            let loan = loans.by_number.get_mut(&twin.number)?;
-            // Where the agreed content held an old twin it holds the new one, or the caller would be told of a change.
-            loan.agreed.each(|item| {
-                if let Some(&new) = new_ones.get(&(item.as_ptr() as usize)) {
-                    *item = new.clone().unbind();
-                }
-            });
-            (loan.kept, loan.references) = (false, isize::MAX);
-            Some(std::mem::replace(&mut loan.object, object))
-        });
-        drop(before);
-    }
-    Ok(replaced)
-}
-
-fn lent_if_any_is_kept(key: Key, py: Python<'_>) -> Vec<(u64, Bound<'_, PyAny>, bool)> {
-    LOANS.with_borrow(|all| match all.get(&key) {
-        Some(loans) if loans.by_number.values().any(|loan| loan.kept) => {
-            let lent = loans.by_number.iter();
-            lent.map(|(&number, loan)| (number, loan.object.bind(py).clone(), loan.kept)).collect()
-        }
-        _ => Vec::new(),
-    })
-}
-
-/// An empty container of the same kind; what is no container stands for itself.
-fn shell<'py>(old: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = old.py();
-    Ok(match agreement(old) {
-        Agreed::List(_) => PyList::empty(py).into_any(),
-        Agreed::Dict(_) => PyDict::new(py).into_any(),
-        Agreed::Set(_) => PySet::empty(py)?.into_any(),
-        Agreed::Bytes(bytes) => PyByteArray::new(py, bytes.bind(py).as_bytes()).into_any(),
-        Agreed::Opaque => old.clone(),
-    })
-}
-
-/// Give the new twin what the old one holds.
-fn fill<'py>(twin: &Replaced<'py>, new_ones: &HashMap<usize, &Bound<'py, PyAny>>) -> PyResult<()> {
-    let new_for = |item: Bound<'py, PyAny>| new_ones.get(&(item.as_ptr() as usize)).map_or(item, |&new| new.clone());
-    if let (Ok(old), Ok(new)) = (twin.old.cast_exact::<PyList>(), twin.new.cast_exact::<PyList>()) {
-        old.iter().try_for_each(|item| new.append(new_for(item)))?;
-    } else if let (Ok(old), Ok(new)) = (twin.old.cast_exact::<PyDict>(), twin.new.cast_exact::<PyDict>()) {
-        old.iter().try_for_each(|(name, value)| new.set_item(name, new_for(value)))?;
-    } else if let (Ok(old), Ok(new)) = (twin.old.cast_exact::<PySet>(), twin.new.cast_exact::<PySet>()) {
-        old.iter().try_for_each(|item| new.add(item))?;
-    }
-    Ok(())
-}
-
 /// Note that `object` is this side's twin of loan `number`. Its content is agreed upon by `settle`.
 pub(crate) fn borrow(key: Key, number: u64, object: &Bound<'_, PyAny>) {
     let loan = Loan { object: object.clone().unbind(), agreed: Agreed::Opaque, references: isize::MAX, kept: false };
@@ -239,6 +180,22 @@ pub(crate) fn borrow(key: Key, number: u64, object: &Bound<'_, PyAny>) {
         loans.by_number.insert(number, loan)
     });
     drop(replaced);
+}
+
+/// Both sides hold what this memory, which is that of an array on loan, showed when it came.
+pub(crate) fn agree_on_memory(key: Key, number: u64, memory: &Bound<'_, Buffer>) {
+    agree(key, number, Agreed::Memory(memory.clone().unbind()));
+}
+
+/// Both sides hold these bytes of an array on loan.
+pub(crate) fn agree_on_array(key: Key, number: u64, bytes: &Bound<'_, PyBytes>) {
+    agree(key, number, Agreed::Array(bytes.clone().unbind()));
+}
+
+fn agree(key: Key, number: u64, agreed: Agreed) {
+    let before =
+        with(key, |loans| loans.by_number.get_mut(&number).map(|loan| std::mem::replace(&mut loan.agreed, agreed)));
+    drop(before);
 }
 
 /// A message that mentions these loans is read: count who holds their twins. `result`, if it is one, is held once by
@@ -291,10 +248,7 @@ fn references(object: &Py<PyAny>, py: Python<'_>) -> isize {
 /// Both sides now hold what the twin holds.
 pub(crate) fn settle(key: Key, number: u64, py: Python<'_>) {
     let Some(object) = twin(key, number, py) else { return };
-    let agreed = agreement(&object);
-    let before =
-        with(key, |loans| loans.by_number.get_mut(&number).map(|loan| std::mem::replace(&mut loan.agreed, agreed)));
-    drop(before);
+    agree(key, number, agreement(&object));
 }
 
 /// What both sides last agreed a loan to hold, for reading a change that refers to it.
@@ -318,7 +272,9 @@ pub(crate) fn changes<'py>(key: Key, turn: Turn, py: Python<'py>) -> Vec<Change<
     });
     let mut changed: Vec<Change<'py>> = loans
         .into_iter()
-        .filter(|(_, object)| turn == Turn::Last || size(object) <= EAGER_ITEMS)
+        .filter(|(number, object)| {
+            turn == Turn::Last || (size(object) <= EAGER_ITEMS && memory(key, *number, py).is_none())
+        })
         .filter_map(|(number, object)| change(key, number, &object))
         .collect();
     changed.sort_by_key(|change| change.number);
@@ -339,13 +295,27 @@ pub(crate) fn turn(key: Key) -> Turn {
     if depth <= 1 { Turn::Last } else { Turn::Middle }
 }
 
+/// The memory of an array on loan that came in a block.
+fn memory<'py>(key: Key, number: u64, py: Python<'py>) -> Option<Bound<'py, Buffer>> {
+    LOANS.with_borrow(|all| match &all.get(&key)?.by_number.get(&number)?.agreed {
+        Agreed::Memory(memory) => Some(memory.bind(py).clone()),
+        _ => None,
+    })
+}
+
 fn size(object: &Bound<'_, PyAny>) -> usize {
     object.len().unwrap_or(usize::MAX)
 }
 
 fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Change<'py>> {
     let py = object.py();
-    let now = agreement(object);
+    if let Some(memory) = memory(key, number, py) {
+        let parts = memory.get().changes();
+        let content = Content::Memory(memory, parts);
+        let nothing = matches!(&content, Content::Memory(_, parts) if parts.is_empty());
+        return (!nothing).then(|| Change { number, content, before: HashMap::new(), _kept: Vec::new() });
+    }
+    let now = if is_array_here(key, number) { whole(object) } else { agreement(object) };
     let before = LOANS.with_borrow(|all| {
         let loan = all.get(&key)?.by_number.get(&number)?;
         differs(&loan.agreed, &now, py).then(|| match &loan.agreed {
@@ -359,6 +329,7 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
             Content::Items(items.into_iter().map(|item| item.into_bound(py)).collect())
         }
+        Agreed::Array(bytes) => Content::Array(bytes.into_bound(py)),
         _ => Content::Bytes(object.cast::<PyByteArray>().ok()?.clone()),
     };
     let places: HashMap<usize, u64> = before
@@ -377,11 +348,11 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> Self {
-        Self { object: object.clone().unbind(), held: agreement(object) }
+        Self { object: object.clone().unbind(), held: whole(object) }
     }
 
     pub(crate) fn is_current(&self, py: Python<'_>) -> bool {
-        !differs(&self.held, &agreement(self.object.bind(py)), py)
+        !differs(&self.held, &whole(self.object.bind(py)), py)
     }
 
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
@@ -394,7 +365,8 @@ impl Snapshot {
             Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
                 items.iter().try_for_each(|item| visit.call(item))
             }
-            Agreed::Bytes(bytes) => visit.call(bytes),
+            Agreed::Bytes(bytes) | Agreed::Array(bytes) => visit.call(bytes),
+            Agreed::Memory(memory) => visit.call(memory),
             Agreed::Opaque => Ok(()),
         }
     }
@@ -405,7 +377,9 @@ fn differs(old: &Agreed, new: &Agreed, py: Python<'_>) -> bool {
         (Agreed::List(old), Agreed::List(new))
         | (Agreed::Dict(old), Agreed::Dict(new))
         | (Agreed::Set(old), Agreed::Set(new)) => !same_items(old, new),
-        (Agreed::Bytes(old), Agreed::Bytes(new)) => old.bind(py).as_bytes() != new.bind(py).as_bytes(),
+        (Agreed::Bytes(old), Agreed::Bytes(new)) | (Agreed::Array(old), Agreed::Array(new)) => {
+            old.bind(py).as_bytes() != new.bind(py).as_bytes()
+        }
         _ => false,
     }
 }
@@ -432,7 +406,31 @@ fn agreement(object: &Bound<'_, PyAny>) -> Agreed {
         Agreed::Set(set.iter().map(Bound::unbind).collect())
     } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
         Agreed::Bytes(PyBytes::new(py, &bytes.to_vec()).unbind())
+    } else if let Some(bytes) = array_bytes(object, SMALL_ARRAY) {
+        Agreed::Array(bytes.unbind())
     } else {
         Agreed::Opaque
     }
+}
+
+/// What an object holds, arrays of any size included.
+fn whole(object: &Bound<'_, PyAny>) -> Agreed {
+    match array_bytes(object, usize::MAX) {
+        Some(bytes) => Agreed::Array(bytes.unbind()),
+        None => agreement(object),
+    }
+}
+
+/// Whether this is an array that is compared by its bytes.
+fn is_array_here(key: Key, number: u64) -> bool {
+    LOANS.with_borrow(|all| {
+        let loan = all.get(&key).and_then(|loans| loans.by_number.get(&number));
+        loan.is_some_and(|loan| matches!(loan.agreed, Agreed::Array(_)))
+    })
+}
+
+/// All bytes of an array that has no more than that, in the order in which they cross; None for anything else.
+fn array_bytes<'py>(object: &Bound<'py, PyAny>, most: usize) -> Option<Bound<'py, PyBytes>> {
+    let bytes = names::ARRAY_BYTES.get(object.py()).and_then(|bytes| bytes.call1((object, most))).ok()?;
+    bytes.cast_into::<PyBytes>().ok()
 }

@@ -46,7 +46,6 @@ names! {
     SUBCLASS = "saranwrap._host"."subclass";
     LOCAL_LOOKUP = "saranwrap._remote"."local_lookup";
     OBJECT_PROXY = "saranwrap._members"."ObjectProxy";
-    BUFFER_COPY = "saranwrap._members"."buffer_copy";
     OF_DERIVED = "saranwrap._members"."of_derived";
     REDUCE = "saranwrap._copies"."reduce";
     LOCATE = "saranwrap._api"."locate_any";
@@ -64,6 +63,11 @@ names! {
     PLAIN_VALUE = "saranwrap._valued"."plain";
     MAKE_VALUED = "saranwrap._valued"."instance";
     HANDLE = "saranwrap._valued"."handle_of";
+    // Arrays of numpy.
+    ARRAY_PARTS = "saranwrap._arrays"."parts";
+    ARRAY_BUILD = "saranwrap._arrays"."build";
+    ARRAY_BYTES = "saranwrap._arrays"."bytes_of";
+    ARRAY_PATCH = "saranwrap._arrays"."patch";
     // Exceptions.
     EXCEPTION_PARTS = "saranwrap._exceptions"."parts";
     EXCEPTION_BUILD = "saranwrap._exceptions"."build";
@@ -72,7 +76,6 @@ names! {
     TRACEBACK_BUILD = "saranwrap._exceptions"."build_traceback";
     TRACEBACK_FRAMES = "saranwrap._exceptions"."frames";
     // What the child does beyond the plain operations.
-    BUFFER_PARTS = "saranwrap._host"."buffer_parts";
     SIGNATURE = "inspect"."signature";
     HASHED = "saranwrap._host"."hashed";
     NEXT = "builtins"."next";
@@ -93,6 +96,7 @@ names! {
     OPMAP = "opcode"."opmap";
     METHOD = "types"."MethodType";
     ENUM_META = "enum"."EnumMeta";
+    REGISTER_AT_FORK = "os"."register_at_fork";
     EQ = "operator"."eq";
     // Iteration in batches.
     READ_AHEAD = "saranwrap._ahead"."TYPES";

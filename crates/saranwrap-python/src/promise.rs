@@ -11,6 +11,7 @@ use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyString, PyTuple};
 use saranwrap::op::{Op, Target};
 
 use crate::ahead::lock;
+use crate::convert::is_array;
 use crate::fault::named;
 use crate::loans::Snapshot;
 use crate::names;
@@ -426,7 +427,10 @@ impl<'py> Found<'py> {
             if self.first_seen(object) {
                 dict.values().iter().for_each(|item| self.inside(&item, depth + 1));
             }
-        } else if object.is_exact_instance_of::<PySet>() || object.is_exact_instance_of::<PyByteArray>() {
+        } else if object.is_exact_instance_of::<PySet>()
+            || object.is_exact_instance_of::<PyByteArray>()
+            || is_array(object).unwrap_or_default()
+        {
             self.first_seen(object);
         } else if let Ok(promise) = object.cast_exact::<Promise>() {
             self.promises.push((promise.clone(), 0));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
+use saranwrap::arena::Arena;
 use saranwrap::child::{Child, Command};
 use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
@@ -22,7 +23,6 @@ use crate::greeting;
 use crate::host::PyHost;
 use crate::loans::Key;
 use crate::mirror::Mirror;
-use crate::names;
 use crate::proxy::Proxy;
 use crate::waiter::Waiter;
 
@@ -34,6 +34,7 @@ const MANY_RELEASES: usize = 1024;
 pub(crate) struct Session {
     pub(crate) link: Arc<Link>,
     pub(crate) ahead: Ahead,
+    pub(crate) arena: Arc<Arena>,
     pub(crate) side: Side,
     /// The process at the other end; None in the child itself.
     pub(crate) child: Option<Arc<Child>>,
@@ -47,7 +48,7 @@ pub(crate) struct Session {
     /// Modules that the other side has loaded.
     heard: Mutex<HashSet<String>>,
     /// How many modules the other side has been told of.
-    told: AtomicUsize,
+    pub(crate) told: AtomicUsize,
     /// Classes and functions that crossed by name, by address: they may come back by it.
     named: Py<PyDict>,
     by_value: Py<PyTuple>,
@@ -263,6 +264,12 @@ impl Session {
         (self.exports().len(), lock(&self.imports).len())
     }
 
+    /// (blocks of the arena that the other side has, bytes of those, blocks of the other side that are in use here)
+    fn blocks(&self) -> (usize, u64, usize) {
+        let usage = self.arena.usage();
+        (usage.blocks_out, usage.bytes_out, usage.blocks_in)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         // A lock that is taken means that a call is under way, so the session is not garbage.
         if let Ok(mirrors) = self.mirrors.try_lock() {
@@ -298,7 +305,7 @@ impl Drop for Session {
 impl Session {
     pub(crate) fn build<'py>(
         py: Python<'py>,
-        link: Arc<Link>,
+        (link, arena): (Arc<Link>, Arc<Arena>),
         side: Side,
         child: Option<Child>,
         by_value: Py<PyTuple>,
@@ -307,6 +314,7 @@ impl Session {
         let session = Self {
             link,
             ahead: Ahead::default(),
+            arena,
             side,
             child: child.map(Arc::new),
             exports: Mutex::default(),
@@ -434,25 +442,12 @@ impl Session {
 
     pub(crate) fn take_queued(&self) -> Vec<(u64, u64)> {
         self.ahead.sent_back();
-        std::mem::take(&mut *lock(&self.queued))
+        let mut queued = std::mem::take(&mut *lock(&self.queued));
+        queued.extend(self.arena.take_given_back());
+        queued
     }
 
     pub(crate) fn hear_of(&self, modules: Vec<String>) {
         lock(&self.heard).extend(modules);
-    }
-
-    /// Modules that this process has loaded since it last told the other side.
-    pub(crate) fn news(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        if self.side == Side::Parent {
-            return Ok(Vec::new());
-        }
-        let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
-        let count = modules.len();
-        let told = self.told.swap(count, Ordering::Relaxed);
-        if count <= told {
-            return Ok(Vec::new());
-        }
-        // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
-        Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
     }
 }

@@ -151,7 +151,6 @@ pub(crate) fn apply<'py>(
         ("__reversed__", 0) => names::REVERSED.get(py)?.call1((object,)),
         ("__index__", 0) => exact::<PyInt>(names::INDEX.get(py)?.call1((object,))?),
         ("__format__", 1) => exact::<PyString>(names::FORMAT.get(py)?.call1((object, operand(0)?))?),
-        ("__buffer__", 0) => names::BUFFER_PARTS.get(py)?.call1((object,)),
         ("__signature__", 0) => names::SIGNATURE.get(py)?.call1((object,)),
         ("__hash__", 0) => exact::<PyInt>(names::HASHED.get(py)?.call1((object,))?),
         (text, _) => by_type(object, name, text, operands),

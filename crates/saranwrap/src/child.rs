@@ -4,10 +4,12 @@
 //!
 //! The child finds the link as its descriptor 0, so that nothing has to run between fork and exec and the program is started by
 //! `posix_spawn` (a fork of a large parent takes a hundred times as long).  The first thing on the link is one byte with our own
-//! standard input riding on it; the child puts the two where they belong.
+//! standard input and the shared memories riding on it; the child puts them where they belong.
 //!
 //! One thread for each child copies its stderr to ours, keeps the end of it, and takes its exit status.  It never enters the
 //! host's world.
+
+mod gifts;
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -16,20 +18,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Kind, Result};
+use crate::arena::Arena;
+use crate::error::{Error, Result};
 use crate::link::{Link, Side};
 use crate::sys::fd::{self, Bell, PollFd, PollFlags, Polled, poll};
 use crate::sys::process;
 pub use crate::sys::process::Exit;
 use crate::transport::Transport;
-use crate::transport::ring::{self, Ring};
+use crate::transport::ring::Ring;
 use crate::transport::stream::Stream;
-
-/// The byte that our standard input rides on: the number of the descriptor that it is to become, as a digit.
-pub const STDIN_MARK: u8 = b'0';
+pub(crate) use gifts::Beginning;
+pub use gifts::STDIN_MARK;
+use gifts::receive_gifts;
 
 /// How much of what a child wrote to stderr is kept.
 const LAST_WORDS: usize = 64 << 10;
@@ -81,6 +84,7 @@ impl fmt::Display for Command {
 pub struct Child {
     pid: u32,
     shared: Arc<Shared>,
+    arena: OnceLock<Arc<Arena>>,
     forgotten: AtomicBool,
 }
 
@@ -139,11 +143,14 @@ impl Child {
             exit: Mutex::default(),
             last_words: Mutex::default(),
         });
-        Ok(Self { pid, shared, forgotten: AtomicBool::new(false) })
+        Ok(Self { pid, shared, arena: OnceLock::new(), forgotten: AtomicBool::new(false) })
     }
 
     /// Make a link of our end of its socket, and have a thread watch over it; from here its drop sees to it that it does not stay.
-    pub(crate) fn join(&self, beginning: Beginning, stderr: Option<OwnedFd>) -> Result<Arc<Link>> {
+    pub(crate) fn join(&self, mut beginning: Beginning, stderr: Option<OwnedFd>) -> Result<Arc<Link>> {
+        if let Some([ours, theirs]) = beginning.memories.take() {
+            self.arena.get_or_init(|| Arena::new(ours, theirs));
+        }
         let link = self.link(beginning).inspect_err(|_| self.abort())?;
         link.ring_at_end(Arc::clone(&self.shared.wake));
         self.watch(&Arc::downgrade(&link), stderr).inspect_err(|_| self.abort())?;
@@ -153,6 +160,11 @@ impl Child {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The memory for large data that it shares with us.
+    pub fn arena(&self) -> &Arc<Arena> {
+        self.arena.get_or_init(Arena::none)
     }
 
     /// End it at once.
@@ -279,43 +291,6 @@ impl Drop for Child {
             self.shared.dropped.store(true, Ordering::Release);
             self.shared.wake.ring();
         }
-    }
-}
-
-/// Our end of a link to a child that is not there yet.
-#[derive(Debug)]
-pub(crate) struct Beginning {
-    pub(crate) ours: OwnedFd,
-    memory: Option<OwnedFd>,
-}
-
-impl Beginning {
-    /// (our end, the child's), with what the child finds on it first.
-    ///
-    /// That is put there before there is a child: one that ends at once must not make this fail, since its last words say
-    /// why it did.
-    pub(crate) fn new(carrier: Carrier) -> std::io::Result<(Self, OwnedFd)> {
-        let (ours, theirs) = fd::socketpair()?;
-        let memory = match carrier {
-            // Without it the link is slower, and otherwise the same.
-            Carrier::Ring => ring::memory().ok(),
-            Carrier::Stream => None,
-        };
-        send_gifts(&ours, memory.as_ref())?;
-        Ok((Self { ours, memory }, theirs))
-    }
-}
-
-/// Put our standard input on the link, and the memory of the ring if there is one, as the first thing that the child will find there.
-fn send_gifts(ours: &OwnedFd, memory: Option<&OwnedFd>) -> std::io::Result<()> {
-    let send = |stdin: BorrowedFd<'_>| {
-        let gifts: Vec<_> = std::iter::once(stdin).chain(memory.map(AsFd::as_fd)).collect();
-        fd::send_fds(ours, STDIN_MARK, &gifts)
-    };
-    match send(std::io::stdin().as_fd()) {
-        // A program may have closed its standard input; the child gets an empty one then.
-        Err(_) => send(fd::null_device()?.as_fd()),
-        sent => sent,
     }
 }
 
@@ -469,32 +444,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// In a child: take over the link that the parent left as descriptor 0, put the standard input in its place, and end this
-/// process when the parent or the link ends.
-pub fn adopt_link() -> Result<Arc<Link>> {
+/// In a child: take over the link that the parent left as descriptor 0 and the arena that goes with it, put the standard input in
+/// its place, and end this process when the parent or the link ends.
+pub fn adopt_link() -> Result<(Arc<Link>, Arc<Arena>)> {
     let failed = |error| Error::os("could not take over the link to the parent", error);
     if !fd::is_socket(std::io::stdin()) {
         return Err(Error::refused("descriptor 0 is no link: this program was not started as a child"));
     }
     let socket = fd::move_high(std::io::stdin()).map_err(failed)?;
-    let (stdin, memory) = receive_gifts(&socket)?;
+    let (stdin, memory, arena) = receive_gifts(&socket)?;
     process::set_stdin(&stdin).map_err(failed)?;
     process::follow_parent(socket.try_clone().map_err(failed)?).map_err(failed)?;
     let transport: Box<dyn Transport> = match memory {
         Some(memory) => Box::new(Ring::second(socket, &memory)?),
         None => Box::new(Stream::new(socket)?),
     };
-    Ok(Link::new(transport, Side::Child))
-}
-
-fn receive_gifts(socket: &OwnedFd) -> Result<(OwnedFd, Option<OwnedFd>)> {
-    let received = fd::recv_fds(socket).map_err(|error| Error::os("could not receive the standard input", error))?;
-    let Some((mark, gifts)) = received else {
-        return Err(Error::new(Kind::Died, "the parent ended before it sent a standard input"));
-    };
-    let mut gifts = gifts.into_iter();
-    match (mark, gifts.next(), gifts.next(), gifts.next()) {
-        (STDIN_MARK, Some(stdin), memory, None) => Ok((stdin, memory)),
-        _ => Err(Error::garbled("the link does not begin with a standard input")),
-    }
+    Ok((Link::new(transport, Side::Child), arena))
 }

@@ -11,6 +11,7 @@
 //! * [`table`]: what this side has exported, by id
 //! * [`host`]: who applies ops to real objects
 //! * [`sys`]: descriptors and processes; the only `unsafe` of the engine
+//! * [`arena`]: large data in memory that both sides see
 //! * [`transport`]: what carries frames
 //! * `pending`: calls sent and not yet answered
 //! * [`link`]: the conversation; either end may ask
@@ -55,6 +56,9 @@ pub use host::{Host, Outcome};
 
 #[allow(unsafe_code)] // The one place where the kernel is spoken to directly.
 pub mod sys;
+
+pub mod arena;
+pub use arena::Arena;
 
 pub mod transport;
 pub use transport::Transport;

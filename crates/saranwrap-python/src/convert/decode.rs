@@ -8,11 +8,13 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented,
     PySet, PySlice, PyString, PyTuple,
 };
+use saranwrap::arena::Looking;
 use saranwrap::error::Error;
 use saranwrap::link::Side;
 use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
 
 use super::WITHIN_MESSAGE;
+use super::bulk::{Bulk, is_array};
 use crate::classes;
 use crate::fault::{Fault, Result};
 use crate::loans::{self, Key};
@@ -36,7 +38,7 @@ pub(crate) struct Decoder<'a, 'py> {
     /// The arguments of the call that this is, as far as they are read.
     pub(super) so_far: Vec<Bound<'py, PyAny>>,
     /// Containers that were given away in this message.
-    given_away: HashMap<u64, Bound<'py, PyAny>>,
+    pub(super) given_away: HashMap<u64, Bound<'py, PyAny>>,
     /// The loans that the message speaks of.
     pub(super) mentioned: Vec<u64>,
     /// Whether the answer was what to call in place of what the call returned; None where that cannot be.
@@ -92,7 +94,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         self
     }
 
-    fn py(&self) -> Python<'py> {
+    pub(super) fn py(&self) -> Python<'py> {
         self.session.py()
     }
 
@@ -161,7 +163,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
     fn tagged(&mut self, tag: u64) -> Result<Bound<'py, PyAny>> {
         match tag {
             tag::POS_BIGNUM | tag::NEG_BIGNUM => self.bigint(tag),
-            tag::LIST | tag::DICT | tag::SET | tag::BYTEARRAY => self.container(tag),
+            tag::LIST | tag::DICT | tag::SET | tag::BYTEARRAY | tag::NDARRAY => self.container(tag),
+            tag::BLOCK => Bulk::Block(self.block(Looking::Shared)?).to_bytes(self.py()),
+            tag::BUFFER => self.buffer(),
             tag::SAME => self.same(),
             tag::THEIRS => self.theirs(),
             tag::MINE => self.mine(),
@@ -208,10 +212,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
         self.pair("loan")?;
         let number = self.reader.u64("loan number")?;
         let object = match kind {
+            tag::NDARRAY => return self.lent_array(number),
             tag::LIST => PyList::empty(py).into_any(),
             tag::DICT => PyDict::new(py).into_any(),
             tag::SET => PySet::empty(py)?.into_any(),
-            _ => PyByteArray::new(py, self.reader.bytes("bytearray")?).into_any(),
+            _ => self.bulk(Looking::Shared)?.to_bytearray(py)?.into_any(),
         };
         if number >= WITHIN_MESSAGE {
             self.given_away.insert(number, object.clone());
@@ -369,22 +374,6 @@ impl<'a, 'py> Decoder<'a, 'py> {
         self.promised(place)
     }
 
-    /// Unpickling runs what the sender likes. A child may trust its parent; a parent only where the user said so.
-    fn pickle(&mut self) -> Result<Bound<'py, PyAny>> {
-        self.pair("pickle")?;
-        let number = self.reader.u64("loan number")?;
-        let bytes = self.reader.bytes("pickle")?;
-        let session = self.session.get();
-        if session.side() == Side::Parent && !session.trusts() {
-            return Err(Error::garbled("the child sent a pickle, but it is not trusted").into());
-        }
-        let object = names::UNPICKLE.get(self.py())?.call1((self.session, PyBytes::new(self.py(), bytes)))?;
-        if number != 0 {
-            loans::borrow(self.key, number, &object);
-        }
-        Ok(object)
-    }
-
     /// What follows the value: changed loans, and modules the other side has loaded.
     pub(crate) fn trailer(&mut self) -> Result<()> {
         if self.reader.at_end() {
@@ -416,8 +405,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
             return Err(Error::garbled(format!("loan {number} was never made")).into());
         };
         if let Ok(bytes) = twin.cast_exact::<PyByteArray>() {
-            let content = PyByteArray::new(py, self.reader.bytes("bytearray")?);
+            let content = self.bulk(Looking::Shared)?.to_bytearray(py)?;
             bytes.set_item(PySlice::full(py), content)?;
+        } else if is_array(&twin)? {
+            self.patch(&twin)?;
         } else {
             let before = loans::agreed_items(self.key, number, py);
             let count = self.reader.array("changed items")?;
@@ -443,8 +434,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     /// The answer to a call: the value, then the trailer, and nothing after it.
     pub(crate) fn answer(mut self) -> Result<Told<'py>> {
-        let value = self.value()?;
-        self.trailer()?;
+        let value = self.value().and_then(|value| self.trailer().map(|()| value));
+        if value.is_err() {
+            self.give_up();
+        }
+        let value = value?;
         if self.session.get().side() == Side::Child {
             loans::count_references(self.key, &self.mentioned, Some(&value), self.py());
         }

@@ -8,10 +8,13 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented,
     PyRange, PySet, PySlice, PyString, PyTuple, PyType,
 };
+use saranwrap::arena::Place;
 use saranwrap::link::Side;
 use saranwrap::wire::{MAX_DEPTH, Writer, tag};
 
 use super::WITHIN_MESSAGE;
+use super::bulk::LARGE;
+use crate::buffer::Lent;
 use crate::fault::Result;
 use crate::loans::{self, Key};
 use crate::names;
@@ -54,6 +57,8 @@ pub(crate) struct Encoder<'a, 'py> {
     pub(super) depth: usize,
     /// Ids given out in this message, to take back should it never leave.
     pub(super) given: Vec<u64>,
+    /// Blocks given out in this message.
+    pub(super) blocks: Vec<Place>,
     /// Exceptions on the way down, so that a cycle of causes ends.
     pub(super) raising: Vec<usize>,
     /// The arguments of the call that this answers: an immutable one that comes back is named, which keeps its identity.
@@ -75,6 +80,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             mode,
             depth: 0,
             given: Vec::new(),
+            blocks: Vec::new(),
             raising: Vec::new(),
             arguments: &[],
             given_away: (mode != Mode::Normal).then(HashMap::new),
@@ -119,6 +125,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         let releases: Vec<(u64, u64)> = self.given.drain(..).map(|id| (id, 1)).collect();
         let dropped = self.session.get().exports().take_back(&releases);
         drop(dropped);
+        self.blocks.drain(..).for_each(|place| self.session.get().arena.take_back(place));
     }
 
     pub(crate) fn value(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
@@ -184,7 +191,10 @@ impl<'a, 'py> Encoder<'a, 'py> {
         } else if let Ok(value) = object.cast_exact::<PyFloat>() {
             self.out.f64(value.value());
         } else if let Ok(value) = object.cast_exact::<PyBytes>() {
-            self.out.bytes(value.as_bytes());
+            match value.as_bytes() {
+                bytes if bytes.len() < LARGE => self.out.bytes(bytes),
+                _ => self.large_bytes(value)?,
+            }
         } else if let Ok(value) = object.cast_exact::<PyTuple>() {
             self.out.array(value.len());
             for item in value {
@@ -221,7 +231,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         if self.lends() && self.container(object)? {
             return Ok(());
         }
-        if self.plain(object)? {
+        if self.plain(object)? || (self.lends_arrays() && self.array(object)?) {
             return Ok(());
         }
         self.other(object)
@@ -288,7 +298,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             self.items(&items)?;
         } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
             self.lend(object, tag::BYTEARRAY);
-            self.out.bytes(&bytes.to_vec());
+            self.content(&Lent::of(object)?, 0..bytes.len())?;
         } else {
             return Ok(false);
         }
@@ -299,7 +309,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         items.iter().try_for_each(|item| self.value(item))
     }
 
-    fn lend(&mut self, object: &Bound<'py, PyAny>, kind: u64) {
+    pub(super) fn lend(&mut self, object: &Bound<'py, PyAny>, kind: u64) {
         let number = match &mut self.given_away {
             Some(given) => {
                 let number = WITHIN_MESSAGE + given.len() as u64;

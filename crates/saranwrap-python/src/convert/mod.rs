@@ -1,5 +1,6 @@
 //! Python object <-> wire. By value or by reference is decided in this room and nowhere else.
 
+mod bulk;
 mod decode;
 mod encode;
 mod foresee;
@@ -10,6 +11,7 @@ mod trailer;
 /// Loan numbers from here on mean something within one message only: a container given away, not lent.
 const WITHIN_MESSAGE: u64 = 1 << 62;
 
+pub(crate) use bulk::is_array;
 pub(crate) use decode::{Decoder, Promised, Told};
 pub(crate) use encode::{Encoder, Mode};
 pub(crate) use foresee::foreseen;

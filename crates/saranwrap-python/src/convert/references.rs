@@ -276,15 +276,7 @@ impl<'py> Encoder<'_, 'py> {
         };
         // What the user sent by value is a copy, and stays one; only a value that nobody can change may come home as itself.
         let number = if asked { 0 } else { loans::lend(self.key, object) };
-        self.put_pickle(number, pickled.extract()?);
-        Ok(())
-    }
-
-    fn put_pickle(&mut self, number: u64, pickled: &[u8]) {
-        self.out.tag(tag::PICKLE);
-        self.out.array(2);
-        self.out.u64(number);
-        self.out.bytes(pickled);
+        self.put_pickle(number, &pickled)
     }
 
     /// Child to parent, for `local(p)`: a pickle only if the parent said that it trusts this child.
@@ -298,8 +290,7 @@ impl<'py> Encoder<'_, 'py> {
             return Err(named(py, &names::NOT_TRANSPARENT, &message).into());
         }
         let pickled = names::PICKLE.get(py)?.call1((self.session, object))?;
-        self.put_pickle(0, pickled.extract()?);
-        Ok(())
+        self.put_pickle(0, &pickled)
     }
 
     /// An exception: its class, what it carries, its causes and its traceback, and an id so that it can come home.

@@ -1,10 +1,11 @@
 //! Wire -> the steps of a pipeline, and what they came to. The values in them are read by `decode`.
 
 use pyo3::prelude::*;
+use saranwrap::arena::{Looking, Place};
 use saranwrap::error::Error;
 use saranwrap::link::Side;
 use saranwrap::op::Step;
-use saranwrap::wire::{Item, Reader};
+use saranwrap::wire::{Item, Reader, tag};
 
 use super::decode::{Decoder, Promised};
 use crate::fault::{Fault, Result};
@@ -52,9 +53,17 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     /// Go on behind the item that began there, whatever went wrong inside of it.
     pub(crate) fn past(&mut self, start: Reader<'a>) -> Result<()> {
-        self.reader = start;
+        let mut unread = std::mem::replace(&mut self.reader, start);
         self.depth = 0;
-        Ok(self.reader.skip()?)
+        self.reader.skip()?;
+        // What was not read may name blocks, which go back.
+        while unread.position() < self.reader.position() {
+            if unread.next()? == Item::Tag(tag::BLOCK) {
+                let place = Place::read(&mut unread)?;
+                drop(self.session.get().arena.receive(place, Looking::Shared)?);
+            }
+        }
+        Ok(())
     }
 
     /// What a step came to. Of one that failed nothing is left: None stands for it, and `failed` tells.

@@ -1,11 +1,18 @@
 //! What follows the value of a message: the loans that changed, and the modules that were loaded since.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use saranwrap::link::Side;
 use saranwrap::wire::tag;
 
 use super::encode::Encoder;
+use crate::buffer::Lent;
 use crate::fault::Result;
 use crate::loans::{self, Change, Content};
+use crate::names;
+use crate::session::Session;
 
 impl<'py> Encoder<'_, 'py> {
     /// What follows a message's own value: the changed loans and the modules that were loaded since. Absent when empty.
@@ -45,8 +52,26 @@ impl<'py> Encoder<'_, 'py> {
         self.out.u64(change.number);
         match &change.content {
             Content::Bytes(bytes) => {
-                self.out.bytes(&bytes.to_vec());
+                self.content(&Lent::of(bytes)?, 0..bytes.len())?;
                 loans::settle(self.key, change.number, bytes.py());
+            }
+            Content::Memory(memory, parts) => {
+                let lent = Lent::of(memory)?;
+                self.out.array(parts.len());
+                for part in parts {
+                    self.out.array(2);
+                    self.out.u64(part.start as u64);
+                    self.content(&lent, part.clone())?;
+                }
+            }
+            Content::Array(bytes) => {
+                let lent = Lent::of(bytes)?;
+                self.out.array(1);
+                self.out.array(2);
+                self.out.u64(0);
+                self.content(&lent, 0..lent.len())?;
+                // Not settled: what is larger would no longer be compared.
+                loans::agree_on_array(self.key, change.number, bytes);
             }
             Content::Items(items) => {
                 self.out.array(items.len());
@@ -69,5 +94,22 @@ impl<'py> Encoder<'_, 'py> {
             }
             None => self.value(item),
         }
+    }
+}
+
+impl Session {
+    /// Modules that this process has loaded since it last told the other side.
+    pub(crate) fn news(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        if self.side == Side::Parent {
+            return Ok(Vec::new());
+        }
+        let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
+        let count = modules.len();
+        let told = self.told.swap(count, Ordering::Relaxed);
+        if count <= told {
+            return Ok(Vec::new());
+        }
+        // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
+        Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
     }
 }

@@ -5,3 +5,4 @@ pub mod process;
 pub mod fork;
 pub mod inherit;
 pub mod shm;
+pub mod window;

@@ -1,0 +1,66 @@
+//! What rides on the first byte of a link: the standard input of a new child and the memories that it shares with its parent.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use super::Carrier;
+use crate::arena::{self, Arena};
+use crate::error::{Error, Kind, Result};
+use crate::sys::fd;
+use crate::transport::ring;
+
+/// The byte that our standard input rides on: the number of the descriptor that it is to become, as a digit.
+pub const STDIN_MARK: u8 = b'0';
+
+/// Our end of a link to a child that is not there yet.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) ours: OwnedFd,
+    pub(super) memory: Option<OwnedFd>,
+    pub(super) memories: Option<[OwnedFd; 2]>,
+}
+
+impl Beginning {
+    /// (our end, the child's), with what the child finds on it first.
+    ///
+    /// That is put there before there is a child: one that ends at once must not make this fail, since its last words say
+    /// why it did.
+    pub(crate) fn new(carrier: Carrier) -> std::io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = fd::socketpair()?;
+        let memory = match carrier {
+            // Without it the link is slower, and otherwise the same.
+            Carrier::Ring => ring::memory().ok(),
+            Carrier::Stream => None,
+        };
+        // Without these large data goes over the link, and otherwise all is the same.
+        let memories = arena::memories().ok();
+        send_gifts(&ours, memory.iter().chain(memories.iter().flatten()))?;
+        Ok((Self { ours, memory, memories }, theirs))
+    }
+}
+
+/// Put our standard input and the shared memories on the link, as the first thing that the child will find there: the ring's, if
+/// there is one, and then the arena's two, if there are any.
+fn send_gifts<'a>(ours: &OwnedFd, memories: impl Iterator<Item = &'a OwnedFd>) -> std::io::Result<()> {
+    let stdin = std::io::stdin();
+    let null = fd::null_device()?;
+    let memories: Vec<_> = memories.map(AsFd::as_fd).collect();
+    let send = |stdin| fd::send_fds(ours, STDIN_MARK, &[&[stdin], &memories[..]].concat());
+    // A program may have closed its standard input; the child gets an empty one then.
+    send(stdin.as_fd()).or_else(|_| send(null.as_fd()))
+}
+
+/// The standard input, the ring's memory and the arena: how many descriptors there are tells which.
+pub(super) fn receive_gifts(socket: &OwnedFd) -> Result<(OwnedFd, Option<OwnedFd>, Arc<Arena>)> {
+    let received = fd::recv_fds(socket).map_err(|error| Error::os("could not receive the standard input", error))?;
+    let Some((mark, gifts)) = received else {
+        return Err(Error::new(Kind::Died, "the parent ended before it sent a standard input"));
+    };
+    let mut gifts = gifts.into_iter();
+    let (stdin, memory) = (gifts.next(), if gifts.len() % 2 == 1 { gifts.next() } else { None });
+    match (mark, stdin, gifts.next(), gifts.next(), gifts.next()) {
+        (STDIN_MARK, Some(stdin), None, ..) => Ok((stdin, memory, Arena::none())),
+        (STDIN_MARK, Some(stdin), Some(theirs), Some(ours), None) => Ok((stdin, memory, Arena::new(ours, theirs))),
+        _ => Err(Error::garbled("the link does not begin with a standard input")),
+    }
+}
