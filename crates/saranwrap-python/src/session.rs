@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -28,6 +28,19 @@ use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
 const MANY_RELEASES: usize = 1024;
+
+/// The modules that a zygote had loaded. Its children begin with these, and need not look at the names themselves: to count
+/// who holds one is to write to it, and what a child writes to is no longer shared with the zygote.
+static LOADED: OnceLock<Vec<String>> = OnceLock::new();
+
+/// In a zygote that is ready: note what is loaded.
+pub(crate) fn note_loaded(py: Python<'_>) -> PyResult<()> {
+    let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
+    let loaded: PyResult<Vec<String>> = modules.keys().iter().map(|name| name.extract()).collect();
+    // A name that is no text is one that cannot be told; then each child looks for itself.
+    let _ = loaded.map(|loaded| LOADED.set(loaded));
+    Ok(())
+}
 
 /// The conversation with one other process.
 #[pyclass(frozen, weakref, module = "saranwrap._native")]
@@ -451,6 +464,9 @@ impl Session {
         let told = self.told.swap(count, Ordering::Relaxed);
         if count <= told {
             return Ok(Vec::new());
+        }
+        if let Some(loaded) = LOADED.get().filter(|loaded| told == 0 && loaded.len() == count) {
+            return Ok(loaded.clone());
         }
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())

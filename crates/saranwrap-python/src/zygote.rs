@@ -15,7 +15,7 @@ use crate::ahead::lock;
 use crate::fault::Fault;
 use crate::forking;
 use crate::greeting::{carrier_named, greet};
-use crate::session::Session;
+use crate::session::{Session, note_loaded};
 
 /// A process that stands ready to be forked into children.
 #[pyclass(frozen, module = "saranwrap._native")]
@@ -100,6 +100,7 @@ pub(crate) fn await_birth(load: &Bound<'_, PyAny>) -> PyResult<()> {
     let following = births.follow_parent().map_err(fault)?;
     let flaw: Option<String> = load.call0()?.extract()?;
     following.end();
+    note_loaded(py)?;
     let mut births = Some(births);
     while let Some(waiting) = &births {
         match waiting.next().map_err(fault)? {
