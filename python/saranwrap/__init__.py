@@ -1,64 +1,25 @@
 """Any Python module or object in a process of its own, used as if it were here."""
 
-from saranwrap._api import (
-    Child,
-    close,
-    getpid,
-    kill,
-    local,
-    prefetch,
-    preload,
-    proxied_type,
-    ref,
-    status,
-    val,
-    wrap,
-    wrap_module,
-    wrapped,
-)
-from saranwrap._members import CallableProxy, ObjectProxy, Proxy
-from saranwrap._native import __version__
-from saranwrap._pipeline import Promise, flush, pipeline, result
-from saranwrap.errors import (
-    ChildDied,
-    ForkedProxy,
-    LinkClosed,
-    NotTransparent,
-    ProtocolError,
-    Refused,
-    SaranwrapError,
-    Unreachable,
-)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saranwrap._names import *  # noqa: F403  these are the names
+    from saranwrap._names import __all__ as __all__
+    from saranwrap._names import __version__ as __version__
 
-__all__ = [
-    "CallableProxy",
-    "Child",
-    "ChildDied",
-    "ForkedProxy",
-    "LinkClosed",
-    "NotTransparent",
-    "ObjectProxy",
-    "Promise",
-    "ProtocolError",
-    "Proxy",
-    "Refused",
-    "SaranwrapError",
-    "Unreachable",
-    "__version__",
-    "close",
-    "flush",
-    "getpid",
-    "kill",
-    "local",
-    "pipeline",
-    "prefetch",
-    "preload",
-    "proxied_type",
-    "ref",
-    "result",
-    "status",
-    "val",
-    "wrap",
-    "wrap_module",
-    "wrapped",
-]
+
+def __getattr__(name: str) -> object:
+    """The names, as soon as somebody asks for one. A child asks for none, and would wait for what it does not use."""
+    # What begins like this is a room, which the import system looks for here first.
+    if name.startswith("_") and name not in {"__all__", "__version__"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from saranwrap import _names
+
+    globals().update({known: getattr(_names, known) for known in (*_names.__all__, "__all__")})
+    try:
+        return globals()[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})  # type: ignore[misc]  # a list of names

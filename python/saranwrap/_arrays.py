@@ -11,11 +11,13 @@ import math
 import re
 import sys
 import types
-from typing import TYPE_CHECKING, Any
 
 from saranwrap.errors import NotTransparent
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from saranwrap._native import Session
 
 # Below this an array is compared whole; the number is that of `convert/bulk.rs`.

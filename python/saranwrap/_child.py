@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
 
 from saranwrap import _exceptions, _home
 from saranwrap._native import Session, await_birth
 from saranwrap.errors import SaranwrapError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def main() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
-from typing import Any
 
 from saranwrap import _values
 from saranwrap._members import locate
 from saranwrap._native import OPS, Session
 from saranwrap._remote import bound
 from saranwrap.errors import NotTransparent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 IMPORT, REDUCE, COPY = OPS["import"], OPS["reduce"], OPS["copy"]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import types
 import weakref
 from abc import ABCMeta
-from collections.abc import Iterable
-from typing import Any
 
 from saranwrap._members import tell_apart
 from saranwrap._native import OPS, identity
 from saranwrap._remote import RemoteType, local_attribute, local_bases, raw_dict, remote_base, session_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 SUPER, SUBCLASS = OPS["super"], OPS["subclass"]
 _DERIVED_SKIPPED = frozenset(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import itertools
 import os
 import types
-from typing import TYPE_CHECKING, Any
 
 from saranwrap._native import ProxyBase, identity
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from saranwrap._native import Session
 
 # Where an exception that came over the link keeps the proxy of the remote one.
@@ -263,6 +264,8 @@ def _code(filename: str, name: str, line: int, end: int, column: int, end_column
 
     It is a generator's: when that ends, its frame has no caller any more.
     """
+    import ast
+
     line = max(1, min(line, 2**31 - 1))
     if end < line or end >= 2**31 or not 0 <= column < 2**15 or not 0 <= end_column < 2**15:
         end, column, end_column = line, 0, 0

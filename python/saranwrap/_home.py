@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 import types
 import warnings
-from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Any
 
 from saranwrap import _exceptions
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO, Any
+
     from saranwrap._native import Session
 
 
@@ -39,6 +40,8 @@ def _unraisable(error: Any, message: Any, source: Any) -> None:
     if sys.unraisablehook is sys.__unraisablehook__:
         # The interpreter's own hook takes only what the interpreter made.
         sys.stderr.write(f"{message or 'Exception ignored in'}: {source!r}\n")
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
         return
     about = types.SimpleNamespace(

@@ -8,10 +8,13 @@ import operator
 import os
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
 
 from saranwrap import _valued, _values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 # Texts hash differently in each process, so what hashes as one of these is hashed by whoever asks.
 _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash__)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from saranwrap import _valued
 from saranwrap._native import OPS, BufferBase, IteratorBase, ProxyBase, Session, call, identity
@@ -19,6 +17,11 @@ from saranwrap._remote import (
     remote_base,
     session_of,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 EQ, GETATTR, SPECIAL, SUPER, DIR = (OPS[name] for name in ("eq", "getattr", "special", "super", "dir"))
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()

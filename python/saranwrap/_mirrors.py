@@ -12,8 +12,6 @@ import numbers
 import types
 import weakref
 from abc import ABCMeta
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from saranwrap import _ahead, _copies, _exceptions, _valued, _values
 from saranwrap._members import (
@@ -29,6 +27,11 @@ from saranwrap._members import (
 )
 from saranwrap._native import OPS, BufferBase, ProxyBase, Session, offers_buffer
 from saranwrap._remote import RemoteType, bound, build, is_derived, ours, own_attribute, raw_dict, session_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 SPECIAL = OPS["special"]
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import types
 from abc import ABCMeta
-from collections.abc import Iterable
-from typing import Any
 
 from saranwrap import _values
 from saranwrap._native import OPS, Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 GETATTR, SETATTR, DELATTR, SPECIAL, IS, DIR = (
     OPS[name] for name in ("getattr", "setattr", "delattr", "special", "is", "dir")

@@ -6,12 +6,14 @@ looks at nothing but that value, takes it as it would take the original. All tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from saranwrap import _exceptions, _values
 from saranwrap._native import OPS, ProxyBase, Session, identity
 from saranwrap._remote import RemoteType, local_lookup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 HOME = _exceptions.HOME
 GETATTR, SETATTR, DELATTR, SPECIAL = OPS["getattr"], OPS["setattr"], OPS["delattr"], OPS["special"]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import _pickle
+import _thread
 import builtins
 import enum
 import functools
-import importlib.machinery
-import importlib.util
+import importlib
 import io
-import pickle as _pickle
 import sys
-import threading
 import types
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from saranwrap._arrays import LARGE
 from saranwrap._native import ProxyBase, Ref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
     from saranwrap._native import Session
 
 # How an object crosses; the numbers are those of `convert/encode.rs`.
@@ -153,6 +154,9 @@ def standard(module: str, name: str) -> Any:
     """The standard class itself, even where a program has put a proxy of its module into `sys.modules`."""
     found = find(module, name)
     if found is None:
+        import importlib.machinery
+        import importlib.util
+
         spec = (
             importlib.util.find_spec(module)
             if module not in sys.modules
@@ -205,7 +209,7 @@ def _is_value(cls: type) -> bool:
 
 # --- pickle: into the child, and back only from a child that is trusted ------------------------------------------------
 
-_sending = threading.local()
+_sending = _thread._local()  # `threading` has the same, and much else besides
 
 
 def current() -> Session | None:

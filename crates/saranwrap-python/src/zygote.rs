@@ -12,6 +12,7 @@ use saranwrap::sys::{fork, inherit, process};
 use saranwrap::zygote::{self, Asked, Birth, Births};
 
 use crate::ahead::lock;
+use crate::convert::note_loaded;
 use crate::fault::Fault;
 use crate::forking;
 use crate::greeting::{carrier_named, greet};
@@ -100,6 +101,7 @@ pub(crate) fn await_birth(load: &Bound<'_, PyAny>) -> PyResult<()> {
     let following = births.follow_parent().map_err(fault)?;
     let flaw: Option<String> = load.call0()?.extract()?;
     following.end();
+    note_loaded(py)?;
     let mut births = Some(births);
     while let Some(waiting) = &births {
         match waiting.next().map_err(fault)? {

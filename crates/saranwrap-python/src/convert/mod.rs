@@ -17,3 +17,4 @@ pub(crate) use encode::{Encoder, Mode};
 pub(crate) use foresee::foreseen;
 pub(crate) use references::{has_id, is_for_asker};
 pub(crate) use steps::{Report, report};
+pub(crate) use trailer::note_loaded;

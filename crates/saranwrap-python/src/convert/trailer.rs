@@ -1,5 +1,6 @@
 //! What follows the value of a message: the loans that changed, and the modules that were loaded since.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
@@ -13,6 +14,19 @@ use crate::fault::Result;
 use crate::loans::{self, Change, Content};
 use crate::names;
 use crate::session::Session;
+
+/// The modules that a zygote had loaded. Its children begin with these, and need not look at the names themselves: to count
+/// who holds one is to write to it, and what a child writes to is no longer shared with the zygote.
+static LOADED: OnceLock<Vec<String>> = OnceLock::new();
+
+/// In a zygote that is ready: note what is loaded.
+pub(crate) fn note_loaded(py: Python<'_>) -> PyResult<()> {
+    let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
+    let loaded: PyResult<Vec<String>> = modules.keys().iter().map(|name| name.extract()).collect();
+    // A name that is no text is one that cannot be told; then each child looks for itself.
+    let _ = loaded.map(|loaded| LOADED.set(loaded));
+    Ok(())
+}
 
 impl<'py> Encoder<'_, 'py> {
     /// What follows a message's own value: the changed loans and the modules that were loaded since. Absent when empty.
@@ -108,6 +122,9 @@ impl Session {
         let told = self.told.swap(count, Ordering::Relaxed);
         if count <= told {
             return Ok(Vec::new());
+        }
+        if let Some(loaded) = LOADED.get().filter(|loaded| told == 0 && loaded.len() == count) {
+            return Ok(loaded.clone());
         }
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
