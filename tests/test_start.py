@@ -250,6 +250,27 @@ def test_a_warm_child_reads_our_standard_input():
     assert run(script, input="a line\n").stdout == "a line\n"
 
 
+def test_a_cold_child_loads_nothing_that_it_does_not_use():
+    bare = set(run("import sys; print(*sys.modules)").stdout.split())
+    slow = {
+        "typing",
+        "subprocess",
+        "ast",
+        "traceback",
+        "tokenize",
+        "re",
+        "pickle",
+        "decimal",
+        "datetime",
+        "inspect",
+        "threading",
+    }
+    with saranwrap.Child(start="cold") as child:
+        there = child.wrap(sys).modules
+        assert child.wrap(time).gmtime(0).tm_year == 1970
+        assert [name for name in sorted(slow - bare) if name in there] == []
+
+
 # --- preloading -------------------------------------------------------------------------------------------------------
 
 
