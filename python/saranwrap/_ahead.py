@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from saranwrap._native import take
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    _Shadow = Callable[[Any, int], tuple[Any, int] | None]
 
 # How a shadow shows that it stands where the iterator stands: `iterator.rs` asks for it.
 _NOT_NEEDED, _ITEM, _KEY = range(3)
 # The most that the other side gives at once.
 _MOST = 4096
-
-
-_Shadow = Callable[[Any, int], tuple[Any, int] | None]
 
 
 def _by_place(make: Callable[[Any], Any], kind: type) -> _Shadow:
@@ -91,7 +94,7 @@ def shadow(iterator: Any, farthest: int) -> tuple[Any, int] | None:
     return _SHADOWS[type(iterator)](iterator, farthest)
 
 
-class Prefetch(Iterator[Any]):
+class Prefetch(Iterator["Any"]):
     """Takes several items at a time from a remote iterator, whatever the iterator does for them."""
 
     __slots__ = ("_count", "_end", "_iterator", "_ready")

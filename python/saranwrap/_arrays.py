@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import re
 import sys
 import types
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 # Below this an array is compared whole; the number is that of `convert/bulk.rs`.
 LARGE = 32 << 10
-# What numpy calls its plain types: no objects, whose items are addresses.
-_PLAIN_TYPE = re.compile(r"[<>|=][biufcmMSUV]\d*(\[\w+(/\d+)?\])?")
-
 
 # The one that this process has loaded, even where a program puts a proxy into its place later.
 _found: list[types.ModuleType] = []
@@ -115,10 +111,18 @@ def _type_parts(numpy: Any, dtype: Any) -> Any:
     if dtype.names is not None:
         return _fields_parts(numpy, dtype) if dtype.type is numpy.void else None
     text = dtype.str
-    if not _PLAIN_TYPE.fullmatch(text):
+    if not _is_plain(text):
         return None
     again = numpy.dtype(text)
     return text if again == dtype and again.type is dtype.type else None
+
+
+def _is_plain(name: str) -> bool:
+    """Whether numpy calls a plain type so: no objects, whose items are addresses."""
+    # Here, since each child loads this room, and few have an array to look at.
+    import re
+
+    return re.fullmatch(r"[<>|=][biufcmMSUV]\d*(\[\w+(/\d+)?\])?", name) is not None
 
 
 def _fields_parts(numpy: Any, dtype: Any) -> Any:
@@ -134,7 +138,7 @@ def _fields_parts(numpy: Any, dtype: Any) -> Any:
 def _type_of(numpy: Any, kind: Any) -> Any:
     """The reverse of `_type_parts`. What it is told may be a lie, and never becomes a type of objects."""
     if isinstance(kind, str):
-        if not _PLAIN_TYPE.fullmatch(kind):
+        if not _is_plain(kind):
             raise ValueError(f"the other side sent an array of the type {kind!r}, which is no plain one")
         return numpy.dtype(kind)
     name, *more = kind
