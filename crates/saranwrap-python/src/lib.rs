@@ -21,6 +21,7 @@ mod greeting;
 mod guard;
 mod host;
 mod iterator;
+mod kinds;
 mod loans;
 mod method;
 mod mirror;

@@ -8,13 +8,13 @@
 mod part;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
+use crate::addresses::{AddressMap, NumberMap};
 use crate::buffer::Buffer;
 use crate::names;
 pub(crate) use part::{Replaced, part};
@@ -62,7 +62,7 @@ pub(crate) struct Change<'py> {
     pub(crate) number: u64,
     pub(crate) content: Content<'py>,
     /// Where an item stood before, by address.
-    pub(crate) before: HashMap<usize, u64>,
+    pub(crate) before: AddressMap<usize, u64>,
     /// Keeps the addresses of `before` valid.
     _kept: Vec<Py<PyAny>>,
 }
@@ -79,18 +79,42 @@ pub(crate) enum Content<'py> {
 #[derive(Default)]
 pub(crate) struct Loans {
     depth: usize,
-    by_number: HashMap<u64, Loan>,
-    by_address: HashMap<usize, u64>,
+    by_number: NumberMap<Loan>,
+    by_address: AddressMap<usize, u64>,
     next: u64,
     /// Exceptions of the other side that are on their way through this one, by id: each is one object as long as that takes.
-    exceptions: HashMap<u64, Py<PyAny>>,
+    exceptions: NumberMap<Py<PyAny>>,
 }
 
 /// Which conversation: the session's address and the chain.
 pub(crate) type Key = (usize, u64);
 
 thread_local! {
-    static LOANS: RefCell<HashMap<Key, Loans>> = RefCell::new(HashMap::new());
+    static LOANS: RefCell<Chains> = const { RefCell::new(Chains(Vec::new())) };
+}
+
+/// The chains that this thread is in. There is seldom more than one, so nothing is gained by a map.
+struct Chains(Vec<(Key, Loans)>);
+
+impl Chains {
+    fn get(&self, key: &Key) -> Option<&Loans> {
+        self.0.iter().rev().find(|(each, _)| each == key).map(|(_, loans)| loans)
+    }
+
+    fn find(&mut self, key: Key) -> &mut Loans {
+        let place = self.0.iter().rposition(|(each, _)| *each == key).unwrap_or_else(|| {
+            self.0.push((key, Loans::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
+    }
+
+    /// One caller less is in this chain; what was lent in it, if that was the last one.
+    fn leave(&mut self, key: Key) -> Option<(Key, Loans)> {
+        let place = self.0.iter().rposition(|(each, _)| *each == key)?;
+        self.0[place].1.depth -= 1;
+        if self.0[place].1.depth == 0 { Some(self.0.swap_remove(place)) } else { None }
+    }
 }
 
 /// Holds the loans of a chain open; the outermost one to go drops them.
@@ -108,18 +132,14 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         // The loans are taken out of the map before they are dropped: destructors are foreign code and may come back here.
-        let ended = LOANS.with_borrow_mut(|all| {
-            let loans = all.get_mut(&self.key)?;
-            loans.depth -= 1;
-            if loans.depth == 0 { all.remove(&self.key) } else { None }
-        });
+        let ended = LOANS.with_borrow_mut(|all| all.leave(self.key));
         drop(ended);
     }
 }
 
 /// Work on the loans of a chain. `work` must not run Python code.
 fn with<R>(key: Key, work: impl FnOnce(&mut Loans) -> R) -> R {
-    LOANS.with_borrow_mut(|all| work(all.entry(key).or_default()))
+    LOANS.with_borrow_mut(|all| work(all.find(key)))
 }
 
 /// The number under which `object` is on loan in this chain.
@@ -201,6 +221,9 @@ fn agree(key: Key, number: u64, agreed: Agreed) {
 /// A message that mentions these loans is read: count who holds their twins. `result`, if it is one, is held once by
 /// whoever is about to get it.
 pub(crate) fn count_references(key: Key, mentioned: &[u64], result: Option<&Bound<'_, PyAny>>, py: Python<'_>) {
+    if mentioned.is_empty() {
+        return;
+    }
     with(key, |loans| {
         for number in mentioned {
             if let Some(loan) = loans.by_number.get_mut(number) {
@@ -215,6 +238,9 @@ pub(crate) fn count_references(key: Key, mentioned: &[u64], result: Option<&Boun
 /// It is then an object of this side, and what the caller lent is its former self.
 pub(crate) fn note_kept(key: Key, mentioned: &[u64], result: &Bound<'_, PyAny>) {
     let py = result.py();
+    if with(key, |loans| loans.by_number.is_empty()) {
+        return;
+    }
     let leaving: Vec<usize> = match result.cast_exact::<PyTuple>() {
         Ok(tuple) => tuple.iter().map(|item| item.as_ptr() as usize).collect(),
         Err(_) => vec![result.as_ptr() as usize],
@@ -313,7 +339,7 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         let parts = memory.get().changes();
         let content = Content::Memory(memory, parts);
         let nothing = matches!(&content, Content::Memory(_, parts) if parts.is_empty());
-        return (!nothing).then(|| Change { number, content, before: HashMap::new(), _kept: Vec::new() });
+        return (!nothing).then(|| Change { number, content, before: AddressMap::default(), _kept: Vec::new() });
     }
     let now = if is_array_here(key, number) { whole(object) } else { agreement(object) };
     let before = LOANS.with_borrow(|all| {
@@ -332,7 +358,7 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         Agreed::Array(bytes) => Content::Array(bytes.into_bound(py)),
         _ => Content::Bytes(object.cast::<PyByteArray>().ok()?.clone()),
     };
-    let places: HashMap<usize, u64> = before
+    let places: AddressMap<usize, u64> = before
         .iter()
         .enumerate()
         .map(|(place, item): (usize, &Py<PyAny>)| (item.as_ptr() as usize, place as u64))

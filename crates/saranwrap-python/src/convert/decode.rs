@@ -1,7 +1,5 @@
 //! Wire -> Python object. The bytes come from a process that may be hostile: every claim is checked here.
 
-use std::collections::HashMap;
-
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -15,6 +13,7 @@ use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
 
 use super::WITHIN_MESSAGE;
 use super::bulk::{Bulk, is_array};
+use crate::addresses::NumberMap;
 use crate::classes;
 use crate::fault::{Fault, Result};
 use crate::loans::{self, Key};
@@ -38,7 +37,7 @@ pub(crate) struct Decoder<'a, 'py> {
     /// The arguments of the call that this is, as far as they are read.
     pub(super) so_far: Vec<Bound<'py, PyAny>>,
     /// Containers that were given away in this message.
-    pub(super) given_away: HashMap<u64, Bound<'py, PyAny>>,
+    pub(super) given_away: NumberMap<Bound<'py, PyAny>>,
     /// The loans that the message speaks of.
     pub(super) mentioned: Vec<u64>,
     /// Whether the answer was what to call in place of what the call returned; None where that cannot be.
@@ -72,7 +71,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             depth: 0,
             arguments: &[],
             so_far: Vec::new(),
-            given_away: HashMap::new(),
+            given_away: NumberMap::default(),
             mentioned: Vec::new(),
             uncalled: None,
             promises: Vec::new(),
