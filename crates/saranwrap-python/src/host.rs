@@ -5,7 +5,7 @@ mod steps;
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
+use pyo3::types::{PyDict, PyDictMethods, PyInt, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::arena::BLOCK;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Host, Outcome};
@@ -150,8 +150,10 @@ impl Host for PyHost<'_, '_> {
     }
 
     fn sent(&self) {
-        let gone = self.leaving.take();
-        drop(gone);
+        if !self.leaving.borrow().is_empty() {
+            let gone = self.leaving.take();
+            drop(gone);
+        }
     }
 
     fn queued_releases(&self) -> Vec<(u64, u64)> {
@@ -321,7 +323,9 @@ impl<'py> PyHost<'_, 'py> {
         if result.is_err() {
             encoder.take_back();
         }
-        self.leaving.borrow_mut().push(performed.answer.object().clone());
+        if holds_objects(performed.answer.object()) {
+            self.leaving.borrow_mut().push(performed.answer.object().clone());
+        }
         result
     }
 
@@ -359,6 +363,11 @@ fn unknown(op: Op, argc: usize) -> Fault {
     Error::garbled(format!("the op `{}` does not take {argc} arguments", op.name())).into()
 }
 
+/// Whether there may be a proxy in it.
+fn holds_objects(object: &Bound<'_, PyAny>) -> bool {
+    !(object.is_none() || object.is_exact_instance_of::<PyInt>() || object.is_exact_instance_of::<PyString>())
+}
+
 fn link_error(result: Result<()>) -> EngineResult<()> {
     match result {
         Ok(()) => Ok(()),
@@ -389,7 +398,11 @@ fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
 fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {
     let mut args = Vec::with_capacity(request.argc.min(8));
     for place in 0..request.argc {
-        args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
+        args.push(match argument(request.op, place) {
+            Argument::Name => decoder.name()?,
+            Argument::Positional => decoder.positional()?,
+            Argument::Value => decoder.value()?,
+        });
     }
     decoder.trailer()?;
     Ok(args)
@@ -401,9 +414,29 @@ fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     Ok(names.cast::<PyList>()?.to_tuple().into_any())
 }
 
+enum Argument {
+    Name,
+    Positional,
+    Value,
+}
+
+/// What the argument of an op at this place is.
+fn argument(op: Op, place: usize) -> Argument {
+    match (op, place) {
+        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special, 0) => Argument::Name,
+        _ if is_positional(op, place) => Argument::Positional,
+        _ => Argument::Value,
+    }
+}
+
 /// Whether this argument of an op is the tuple of a call's positional arguments.
 pub(crate) fn is_positional(op: Op, place: usize) -> bool {
     matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special | Op::Operate, 1))
+}
+
+/// Whether there is a call's positional argument among those of this op.
+pub(crate) fn takes_arguments(op: Op) -> bool {
+    is_positional(op, 0) || is_positional(op, 1)
 }
 
 /// The positional and keyword arguments of a call, in order: the other side counts them the same way.

@@ -12,6 +12,7 @@ mod asking;
 mod batch;
 mod buffer;
 mod callsite;
+mod chains;
 mod classes;
 mod convert;
 mod exports;
@@ -31,6 +32,7 @@ mod promise;
 mod proxy;
 mod session;
 mod special;
+mod texts;
 mod waiter;
 mod zygote;
 

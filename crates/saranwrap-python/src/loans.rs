@@ -16,6 +16,8 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
 use crate::addresses::{AddressMap, NumberMap};
 use crate::buffer::Buffer;
+use crate::chains::Chains;
+pub(crate) use crate::chains::Key;
 use crate::names;
 pub(crate) use part::{Replaced, part};
 
@@ -78,7 +80,6 @@ pub(crate) enum Content<'py> {
 
 #[derive(Default)]
 pub(crate) struct Loans {
-    depth: usize,
     by_number: NumberMap<Loan>,
     by_address: AddressMap<usize, u64>,
     next: u64,
@@ -86,35 +87,8 @@ pub(crate) struct Loans {
     exceptions: NumberMap<Py<PyAny>>,
 }
 
-/// Which conversation: the session's address and the chain.
-pub(crate) type Key = (usize, u64);
-
 thread_local! {
-    static LOANS: RefCell<Chains> = const { RefCell::new(Chains(Vec::new())) };
-}
-
-/// The chains that this thread is in. There is seldom more than one, so nothing is gained by a map.
-struct Chains(Vec<(Key, Loans)>);
-
-impl Chains {
-    fn get(&self, key: &Key) -> Option<&Loans> {
-        self.0.iter().rev().find(|(each, _)| each == key).map(|(_, loans)| loans)
-    }
-
-    fn find(&mut self, key: Key) -> &mut Loans {
-        let place = self.0.iter().rposition(|(each, _)| *each == key).unwrap_or_else(|| {
-            self.0.push((key, Loans::default()));
-            self.0.len() - 1
-        });
-        &mut self.0[place].1
-    }
-
-    /// One caller less is in this chain; what was lent in it, if that was the last one.
-    fn leave(&mut self, key: Key) -> Option<(Key, Loans)> {
-        let place = self.0.iter().rposition(|(each, _)| *each == key)?;
-        self.0[place].1.depth -= 1;
-        if self.0[place].1.depth == 0 { Some(self.0.swap_remove(place)) } else { None }
-    }
+    static LOANS: RefCell<Chains<Loans>> = const { RefCell::new(Chains::new()) };
 }
 
 /// Holds the loans of a chain open; the outermost one to go drops them.
@@ -124,7 +98,7 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn enter(key: Key) -> Self {
-        with(key, |loans| loans.depth += 1);
+        LOANS.with_borrow_mut(|all| all.enter(key));
         Self { key }
     }
 }
@@ -238,7 +212,7 @@ pub(crate) fn count_references(key: Key, mentioned: &[u64], result: Option<&Boun
 /// It is then an object of this side, and what the caller lent is its former self.
 pub(crate) fn note_kept(key: Key, mentioned: &[u64], result: &Bound<'_, PyAny>) {
     let py = result.py();
-    if with(key, |loans| loans.by_number.is_empty()) {
+    if LOANS.with_borrow(|all| all.get(&key).is_none()) {
         return;
     }
     let leaving: Vec<usize> = match result.cast_exact::<PyTuple>() {
@@ -317,8 +291,7 @@ pub(crate) enum Turn {
 
 /// Whether this message is the last of its chain on this side.
 pub(crate) fn turn(key: Key) -> Turn {
-    let depth = LOANS.with_borrow(|all| all.get(&key).map_or(0, |loans| loans.depth));
-    if depth <= 1 { Turn::Last } else { Turn::Middle }
+    if LOANS.with_borrow(|all| all.depth(key)) <= 1 { Turn::Last } else { Turn::Middle }
 }
 
 /// The memory of an array on loan that came in a block.
@@ -340,6 +313,10 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         let content = Content::Memory(memory, parts);
         let nothing = matches!(&content, Content::Memory(_, parts) if parts.is_empty());
         return (!nothing).then(|| Change { number, content, before: AddressMap::default(), _kept: Vec::new() });
+    }
+    if LOANS.with_borrow(|all| Some(still_holds(&all.get(&key)?.by_number.get(&number)?.agreed, object))) != Some(false)
+    {
+        return None;
     }
     let now = if is_array_here(key, number) { whole(object) } else { agreement(object) };
     let before = LOANS.with_borrow(|all| {
@@ -410,6 +387,25 @@ fn differs(old: &Agreed, new: &Agreed, py: Python<'_>) -> bool {
     }
 }
 
+/// Whether `object` holds just what was agreed upon, as far as that can be told without a copy: bytes are copied to look.
+fn still_holds(agreed: &Agreed, object: &Bound<'_, PyAny>) -> bool {
+    let same = |now: &Bound<'_, PyAny>, old: &Py<PyAny>| now.as_ptr() == old.as_ptr();
+    match agreed {
+        Agreed::List(old) => object
+            .cast_exact::<PyList>()
+            .is_ok_and(|list| list.len() == old.len() && list.iter().zip(old).all(|(now, old)| same(&now, old))),
+        Agreed::Dict(old) => object.cast_exact::<PyDict>().is_ok_and(|dict| {
+            let mut pairs = dict.iter().zip(old.chunks_exact(2));
+            2 * dict.len() == old.len() && pairs.all(|((key, value), old)| same(&key, &old[0]) && same(&value, &old[1]))
+        }),
+        Agreed::Set(old) => object
+            .cast_exact::<PySet>()
+            .is_ok_and(|set| set.len() == old.len() && set.iter().zip(old).all(|(now, old)| same(&now, old))),
+        Agreed::Bytes(_) | Agreed::Array(_) | Agreed::Memory(_) => false,
+        Agreed::Opaque => true,
+    }
+}
+
 fn same_items(old: &[Py<PyAny>], new: &[Py<PyAny>]) -> bool {
     old.len() == new.len() && old.iter().zip(new).all(|(a, b)| a.as_ptr() == b.as_ptr())
 }
@@ -427,7 +423,11 @@ fn agreement(object: &Bound<'_, PyAny>) -> Agreed {
     if let Ok(list) = object.cast_exact::<PyList>() {
         Agreed::List(list.iter().map(Bound::unbind).collect())
     } else if let Ok(dict) = object.cast_exact::<PyDict>() {
-        Agreed::Dict(dict.iter().flat_map(|(key, value)| [key.unbind(), value.unbind()]).collect())
+        let mut items = Vec::with_capacity(2 * dict.len());
+        for (key, value) in dict {
+            items.extend([key.unbind(), value.unbind()]);
+        }
+        Agreed::Dict(items)
     } else if let Ok(set) = object.cast_exact::<PySet>() {
         Agreed::Set(set.iter().map(Bound::unbind).collect())
     } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {

@@ -26,6 +26,7 @@ use crate::kinds::Kinds;
 use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::proxy::Proxy;
+use crate::texts::Texts;
 use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
@@ -49,6 +50,9 @@ pub(crate) struct Session {
     queued: Mutex<Vec<(u64, u64)>>,
     /// What the types of objects say about how they cross.
     pub(crate) kinds: Kinds,
+    /// Names that the other side asks for, and keys of its dicts.
+    pub(crate) names: Texts,
+    pub(crate) keys: Texts,
     /// Modules that the other side has loaded.
     heard: Mutex<HashSet<String>>,
     /// How many modules the other side has been told of.
@@ -329,6 +333,8 @@ impl Session {
             mirror_ids: Mutex::default(),
             queued: Mutex::default(),
             kinds: Kinds::default(),
+            names: Texts::default(),
+            keys: Texts::default(),
             heard: Mutex::default(),
             told: AtomicUsize::new(0),
             named: PyDict::new(py).unbind(),

@@ -107,6 +107,27 @@ impl<'a, 'py> Decoder<'a, 'py> {
         value
     }
 
+    /// A value that is, most likely, the name of an attribute or a parameter.
+    pub(crate) fn name(&mut self) -> Result<Bound<'py, PyAny>> {
+        match self.reader.peek()? {
+            Item::Text(text) => {
+                self.reader.next()?;
+                Ok(self.session.get().names.name(self.py(), text).into_any())
+            }
+            _ => self.value(),
+        }
+    }
+
+    fn key(&mut self) -> Result<Bound<'py, PyAny>> {
+        match self.reader.peek()? {
+            Item::Text(text) => {
+                self.reader.next()?;
+                Ok(self.session.get().keys.key(self.py(), text).into_any())
+            }
+            _ => self.value(),
+        }
+    }
+
     fn item(&mut self) -> Result<Bound<'py, PyAny>> {
         let py = self.py();
         Ok(match self.reader.next()? {
@@ -153,7 +174,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     fn kwargs(&mut self, count: usize) -> Result<Bound<'py, PyDict>> {
         let kwargs = PyDict::new(self.py());
         for _ in 0..count {
-            let name = self.value()?;
+            let name = self.name()?;
             kwargs.set_item(name, self.an_argument()?)?;
         }
         Ok(kwargs)
@@ -233,7 +254,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::DICT => {
                 let dict = object.cast::<PyDict>()?;
                 for _ in 0..self.reader.map("dict")? {
-                    let key = self.value()?;
+                    let key = self.key()?;
                     dict.set_item(key, self.value()?)?;
                 }
             }
