@@ -180,8 +180,8 @@ impl<'py> PyHost<'_, 'py> {
 
     fn perform(&self, request: &Request, mut decoder: Decoder<'_, 'py>, key: Key) -> Result<Performed<'py>> {
         let args = read_arguments(request, &mut decoder).inspect_err(|_| decoder.give_up())?;
-        let arguments = arguments(request.op, &args);
-        let mentioned = decoder.mentioned();
+        let (mentioned, mut arguments) = decoder.end();
+        arguments.extend(keywords(request.op, &args).into_iter().flat_map(|keywords| keywords.values()));
         let answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
         Ok(Performed { answer, arguments, _request: args })
     }
@@ -381,9 +381,8 @@ fn call<'py>(
     args: &Bound<'py, PyAny>,
     kwargs: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let kwargs = kwargs.cast::<PyDict>()?;
-    let kwargs = if kwargs.is_empty() { None } else { Some(kwargs) };
-    object.call(args.cast::<PyTuple>()?, kwargs)
+    let kwargs = if kwargs.is_none() { None } else { Some(kwargs.cast::<PyDict>()?) };
+    object.call(args.cast::<PyTuple>()?, kwargs.filter(|kwargs| !kwargs.is_empty()))
 }
 
 fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode> {
@@ -401,6 +400,7 @@ fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Res
         args.push(match argument(request.op, place) {
             Argument::Name => decoder.name()?,
             Argument::Positional => decoder.positional()?,
+            Argument::Keywords => decoder.keywords()?,
             Argument::Value => decoder.value()?,
         });
     }
@@ -417,6 +417,7 @@ fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 enum Argument {
     Name,
     Positional,
+    Keywords,
     Value,
 }
 
@@ -424,6 +425,7 @@ enum Argument {
 fn argument(op: Op, place: usize) -> Argument {
     match (op, place) {
         (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special, 0) => Argument::Name,
+        (Op::Call, 1) | (Op::CallAttr, 2) => Argument::Keywords,
         _ if is_positional(op, place) => Argument::Positional,
         _ => Argument::Value,
     }
@@ -441,14 +443,16 @@ pub(crate) fn takes_arguments(op: Op) -> bool {
 
 /// The positional and keyword arguments of a call, in order: the other side counts them the same way.
 pub(crate) fn arguments<'py>(op: Op, args: &[Bound<'py, PyAny>]) -> Vec<Bound<'py, PyAny>> {
-    let (positional, keywords) = match (op, args) {
-        (Op::Call, [positional, keywords]) | (Op::CallAttr, [_, positional, keywords]) => (positional, Some(keywords)),
-        (Op::Special | Op::Operate, [_, positional]) => (positional, None),
-        _ => return Vec::new(),
-    };
-    let mut found: Vec<_> = positional.cast::<PyTuple>().map(|args| args.iter().collect()).unwrap_or_default();
-    if let Some(Ok(keywords)) = keywords.map(|keywords| keywords.cast::<PyDict>()) {
-        found.extend(keywords.values());
+    let positional = args.iter().enumerate().find(|(place, _)| is_positional(op, *place));
+    let positional = positional.and_then(|(_, args)| args.cast::<PyTuple>().ok());
+    let keywords = keywords(op, args).into_iter().flat_map(|keywords| keywords.values());
+    positional.into_iter().flatten().chain(keywords).collect()
+}
+
+/// The keyword arguments of a call, if there are any.
+fn keywords<'a, 'py>(op: Op, args: &'a [Bound<'py, PyAny>]) -> Option<&'a Bound<'py, PyDict>> {
+    match (op, args) {
+        (Op::Call, [_, keywords]) | (Op::CallAttr, [_, _, keywords]) => keywords.cast().ok(),
+        _ => None,
     }
-    found
 }
