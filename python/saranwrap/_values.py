@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from saranwrap._native import Session
 
-# How an object crosses; the numbers are those of `convert/encode.rs`.
+# How an object crosses; the numbers are those of `kinds.rs`.
 REFERENCE, KNOWN, NAMED, PICKLE, VALUED, BY_VALUE = 0, 1, 2, 3, 4, 5
 # The immutable built-ins that can be subclassed. The order matters to nobody: a class can have only one of them as a base.
 VALUE_BASES: tuple[type, ...] = (str, bytes, int, float, complex, tuple, frozenset)
+
+# What a class without an idea of equality of its own has.
+IDENTITY = object.__eq__
 
 # Functions of these modules neither keep state nor look at their process, so both sides may use their own.
 PURE_MODULES = frozenset({"_operator", "math", "cmath"})

@@ -13,7 +13,7 @@ use saranwrap::wire::{Reader, Writer};
 use crate::ahead::{Cursor, lock};
 use crate::convert::{Decoder, Encoder, Mode, Told};
 use crate::fault::{Fault, Result, exception, named};
-use crate::host::{PyHost, arguments, is_positional};
+use crate::host::{PyHost, arguments, is_positional, takes_arguments};
 use crate::loans::{self, Change, Key, Scope};
 use crate::names;
 use crate::session::Session;
@@ -55,8 +55,12 @@ impl Session {
         args: &[&Bound<'py, PyAny>],
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = Request { op, target, argc: args.len() };
-        let all: Vec<Bound<'py, PyAny>> = args.iter().map(|&arg| arg.clone()).collect();
-        Self::exchange(slf, &head, &arguments(op, &all), |encoder| {
+        let arguments = if takes_arguments(op) {
+            arguments(op, &args.iter().map(|&arg| arg.clone()).collect::<Vec<_>>())
+        } else {
+            Vec::new()
+        };
+        Self::exchange(slf, &head, &arguments, |encoder| {
             args.iter().enumerate().try_for_each(|(place, arg)| match arg.cast::<PyTuple>() {
                 Ok(positional) if is_positional(op, place) => {
                     encoder.positional(&positional.iter().collect::<Vec<_>>())

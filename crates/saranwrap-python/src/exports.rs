@@ -2,21 +2,20 @@
 //!
 //! No Python code runs in here, so the lock around it may be held with the interpreter attached.
 
-use std::collections::{HashMap, HashSet};
-
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use saranwrap::table::Table;
 
+use crate::addresses::AddressMap;
 use crate::fault::Fault;
 
 #[derive(Default)]
 pub(crate) struct Exports {
     table: Table<Py<PyAny>>,
     /// By address. An entry lives exactly as long as the table holds the object, so the address cannot be reused.
-    ids: HashMap<usize, u64>,
+    ids: AddressMap<usize, u64>,
     /// Classes that objects were described by. They stay until the link ends: a reply may name them at any time.
-    pinned: HashSet<u64>,
+    pinned: AddressMap<u64, ()>,
 }
 
 impl Exports {
@@ -42,10 +41,10 @@ impl Exports {
     pub(crate) fn pin(&mut self, class: &Bound<'_, PyAny>) -> u64 {
         let address = class.as_ptr() as usize;
         match self.ids.get(&address) {
-            Some(&id) if self.pinned.contains(&id) => id,
+            Some(&id) if self.pinned.contains_key(&id) => id,
             _ => {
                 let id = self.give(class);
-                self.pinned.insert(id);
+                self.pinned.insert(id, ());
                 id
             }
         }
@@ -54,7 +53,7 @@ impl Exports {
     /// Whether the other side knows this class by its number.
     pub(crate) fn has_pinned(&self, class: &Bound<'_, PyType>) -> bool {
         let id = self.ids.get(&(class.as_ptr() as usize));
-        id.is_some_and(|id| self.pinned.contains(id))
+        id.is_some_and(|id| self.pinned.contains_key(id))
     }
 
     pub(crate) fn has(&self, id: u64) -> bool {

@@ -5,7 +5,7 @@ mod steps;
 use std::cell::RefCell;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
+use pyo3::types::{PyDict, PyDictMethods, PyInt, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::arena::BLOCK;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Host, Outcome};
@@ -150,8 +150,10 @@ impl Host for PyHost<'_, '_> {
     }
 
     fn sent(&self) {
-        let gone = self.leaving.take();
-        drop(gone);
+        if !self.leaving.borrow().is_empty() {
+            let gone = self.leaving.take();
+            drop(gone);
+        }
     }
 
     fn queued_releases(&self) -> Vec<(u64, u64)> {
@@ -178,8 +180,8 @@ impl<'py> PyHost<'_, 'py> {
 
     fn perform(&self, request: &Request, mut decoder: Decoder<'_, 'py>, key: Key) -> Result<Performed<'py>> {
         let args = read_arguments(request, &mut decoder).inspect_err(|_| decoder.give_up())?;
-        let arguments = arguments(request.op, &args);
-        let mentioned = decoder.mentioned();
+        let (mentioned, mut arguments) = decoder.end();
+        arguments.extend(keywords(request.op, &args).into_iter().flat_map(|keywords| keywords.values()));
         let answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
         Ok(Performed { answer, arguments, _request: args })
     }
@@ -321,7 +323,9 @@ impl<'py> PyHost<'_, 'py> {
         if result.is_err() {
             encoder.take_back();
         }
-        self.leaving.borrow_mut().push(performed.answer.object().clone());
+        if holds_objects(performed.answer.object()) {
+            self.leaving.borrow_mut().push(performed.answer.object().clone());
+        }
         result
     }
 
@@ -359,6 +363,11 @@ fn unknown(op: Op, argc: usize) -> Fault {
     Error::garbled(format!("the op `{}` does not take {argc} arguments", op.name())).into()
 }
 
+/// Whether there may be a proxy in it.
+fn holds_objects(object: &Bound<'_, PyAny>) -> bool {
+    !(object.is_none() || object.is_exact_instance_of::<PyInt>() || object.is_exact_instance_of::<PyString>())
+}
+
 fn link_error(result: Result<()>) -> EngineResult<()> {
     match result {
         Ok(()) => Ok(()),
@@ -372,9 +381,8 @@ fn call<'py>(
     args: &Bound<'py, PyAny>,
     kwargs: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let kwargs = kwargs.cast::<PyDict>()?;
-    let kwargs = if kwargs.is_empty() { None } else { Some(kwargs) };
-    object.call(args.cast::<PyTuple>()?, kwargs)
+    let kwargs = if kwargs.is_none() { None } else { Some(kwargs.cast::<PyDict>()?) };
+    object.call(args.cast::<PyTuple>()?, kwargs.filter(|kwargs| !kwargs.is_empty()))
 }
 
 fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode> {
@@ -389,7 +397,12 @@ fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
 fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {
     let mut args = Vec::with_capacity(request.argc.min(8));
     for place in 0..request.argc {
-        args.push(if is_positional(request.op, place) { decoder.positional()? } else { decoder.value()? });
+        args.push(match argument(request.op, place) {
+            Argument::Name => decoder.name()?,
+            Argument::Positional => decoder.positional()?,
+            Argument::Keywords => decoder.keywords()?,
+            Argument::Value => decoder.value()?,
+        });
     }
     decoder.trailer()?;
     Ok(args)
@@ -401,21 +414,45 @@ fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     Ok(names.cast::<PyList>()?.to_tuple().into_any())
 }
 
+enum Argument {
+    Name,
+    Positional,
+    Keywords,
+    Value,
+}
+
+/// What the argument of an op at this place is.
+fn argument(op: Op, place: usize) -> Argument {
+    match (op, place) {
+        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special, 0) => Argument::Name,
+        (Op::Call, 1) | (Op::CallAttr, 2) => Argument::Keywords,
+        _ if is_positional(op, place) => Argument::Positional,
+        _ => Argument::Value,
+    }
+}
+
 /// Whether this argument of an op is the tuple of a call's positional arguments.
 pub(crate) fn is_positional(op: Op, place: usize) -> bool {
     matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special | Op::Operate, 1))
 }
 
+/// Whether there is a call's positional argument among those of this op.
+pub(crate) fn takes_arguments(op: Op) -> bool {
+    is_positional(op, 0) || is_positional(op, 1)
+}
+
 /// The positional and keyword arguments of a call, in order: the other side counts them the same way.
 pub(crate) fn arguments<'py>(op: Op, args: &[Bound<'py, PyAny>]) -> Vec<Bound<'py, PyAny>> {
-    let (positional, keywords) = match (op, args) {
-        (Op::Call, [positional, keywords]) | (Op::CallAttr, [_, positional, keywords]) => (positional, Some(keywords)),
-        (Op::Special | Op::Operate, [_, positional]) => (positional, None),
-        _ => return Vec::new(),
-    };
-    let mut found: Vec<_> = positional.cast::<PyTuple>().map(|args| args.iter().collect()).unwrap_or_default();
-    if let Some(Ok(keywords)) = keywords.map(|keywords| keywords.cast::<PyDict>()) {
-        found.extend(keywords.values());
+    let positional = args.iter().enumerate().find(|(place, _)| is_positional(op, *place));
+    let positional = positional.and_then(|(_, args)| args.cast::<PyTuple>().ok());
+    let keywords = keywords(op, args).into_iter().flat_map(|keywords| keywords.values());
+    positional.into_iter().flatten().chain(keywords).collect()
+}
+
+/// The keyword arguments of a call, if there are any.
+fn keywords<'a, 'py>(op: Op, args: &'a [Bound<'py, PyAny>]) -> Option<&'a Bound<'py, PyDict>> {
+    match (op, args) {
+        (Op::Call, [_, keywords]) | (Op::CallAttr, [_, _, keywords]) => keywords.cast().ok(),
+        _ => None,
     }
-    found
 }

@@ -8,14 +8,16 @@
 mod part;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
+use crate::addresses::{AddressMap, NumberMap};
 use crate::buffer::Buffer;
+use crate::chains::Chains;
+pub(crate) use crate::chains::Key;
 use crate::names;
 pub(crate) use part::{Replaced, part};
 
@@ -62,7 +64,7 @@ pub(crate) struct Change<'py> {
     pub(crate) number: u64,
     pub(crate) content: Content<'py>,
     /// Where an item stood before, by address.
-    pub(crate) before: HashMap<usize, u64>,
+    pub(crate) before: AddressMap<usize, u64>,
     /// Keeps the addresses of `before` valid.
     _kept: Vec<Py<PyAny>>,
 }
@@ -78,19 +80,15 @@ pub(crate) enum Content<'py> {
 
 #[derive(Default)]
 pub(crate) struct Loans {
-    depth: usize,
-    by_number: HashMap<u64, Loan>,
-    by_address: HashMap<usize, u64>,
+    by_number: NumberMap<Loan>,
+    by_address: AddressMap<usize, u64>,
     next: u64,
     /// Exceptions of the other side that are on their way through this one, by id: each is one object as long as that takes.
-    exceptions: HashMap<u64, Py<PyAny>>,
+    exceptions: NumberMap<Py<PyAny>>,
 }
 
-/// Which conversation: the session's address and the chain.
-pub(crate) type Key = (usize, u64);
-
 thread_local! {
-    static LOANS: RefCell<HashMap<Key, Loans>> = RefCell::new(HashMap::new());
+    static LOANS: RefCell<Chains<Loans>> = const { RefCell::new(Chains::new()) };
 }
 
 /// Holds the loans of a chain open; the outermost one to go drops them.
@@ -100,7 +98,7 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn enter(key: Key) -> Self {
-        with(key, |loans| loans.depth += 1);
+        LOANS.with_borrow_mut(|all| all.enter(key));
         Self { key }
     }
 }
@@ -108,18 +106,14 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         // The loans are taken out of the map before they are dropped: destructors are foreign code and may come back here.
-        let ended = LOANS.with_borrow_mut(|all| {
-            let loans = all.get_mut(&self.key)?;
-            loans.depth -= 1;
-            if loans.depth == 0 { all.remove(&self.key) } else { None }
-        });
+        let ended = LOANS.with_borrow_mut(|all| all.leave(self.key));
         drop(ended);
     }
 }
 
 /// Work on the loans of a chain. `work` must not run Python code.
 fn with<R>(key: Key, work: impl FnOnce(&mut Loans) -> R) -> R {
-    LOANS.with_borrow_mut(|all| work(all.entry(key).or_default()))
+    LOANS.with_borrow_mut(|all| work(all.find(key)))
 }
 
 /// The number under which `object` is on loan in this chain.
@@ -201,6 +195,9 @@ fn agree(key: Key, number: u64, agreed: Agreed) {
 /// A message that mentions these loans is read: count who holds their twins. `result`, if it is one, is held once by
 /// whoever is about to get it.
 pub(crate) fn count_references(key: Key, mentioned: &[u64], result: Option<&Bound<'_, PyAny>>, py: Python<'_>) {
+    if mentioned.is_empty() {
+        return;
+    }
     with(key, |loans| {
         for number in mentioned {
             if let Some(loan) = loans.by_number.get_mut(number) {
@@ -215,6 +212,9 @@ pub(crate) fn count_references(key: Key, mentioned: &[u64], result: Option<&Boun
 /// It is then an object of this side, and what the caller lent is its former self.
 pub(crate) fn note_kept(key: Key, mentioned: &[u64], result: &Bound<'_, PyAny>) {
     let py = result.py();
+    if LOANS.with_borrow(|all| all.get(&key).is_none()) {
+        return;
+    }
     let leaving: Vec<usize> = match result.cast_exact::<PyTuple>() {
         Ok(tuple) => tuple.iter().map(|item| item.as_ptr() as usize).collect(),
         Err(_) => vec![result.as_ptr() as usize],
@@ -291,8 +291,7 @@ pub(crate) enum Turn {
 
 /// Whether this message is the last of its chain on this side.
 pub(crate) fn turn(key: Key) -> Turn {
-    let depth = LOANS.with_borrow(|all| all.get(&key).map_or(0, |loans| loans.depth));
-    if depth <= 1 { Turn::Last } else { Turn::Middle }
+    if LOANS.with_borrow(|all| all.depth(key)) <= 1 { Turn::Last } else { Turn::Middle }
 }
 
 /// The memory of an array on loan that came in a block.
@@ -313,7 +312,11 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         let parts = memory.get().changes();
         let content = Content::Memory(memory, parts);
         let nothing = matches!(&content, Content::Memory(_, parts) if parts.is_empty());
-        return (!nothing).then(|| Change { number, content, before: HashMap::new(), _kept: Vec::new() });
+        return (!nothing).then(|| Change { number, content, before: AddressMap::default(), _kept: Vec::new() });
+    }
+    if LOANS.with_borrow(|all| Some(still_holds(&all.get(&key)?.by_number.get(&number)?.agreed, object))) != Some(false)
+    {
+        return None;
     }
     let now = if is_array_here(key, number) { whole(object) } else { agreement(object) };
     let before = LOANS.with_borrow(|all| {
@@ -332,7 +335,7 @@ fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Chan
         Agreed::Array(bytes) => Content::Array(bytes.into_bound(py)),
         _ => Content::Bytes(object.cast::<PyByteArray>().ok()?.clone()),
     };
-    let places: HashMap<usize, u64> = before
+    let places: AddressMap<usize, u64> = before
         .iter()
         .enumerate()
         .map(|(place, item): (usize, &Py<PyAny>)| (item.as_ptr() as usize, place as u64))
@@ -384,6 +387,25 @@ fn differs(old: &Agreed, new: &Agreed, py: Python<'_>) -> bool {
     }
 }
 
+/// Whether `object` holds just what was agreed upon, as far as that can be told without a copy: bytes are copied to look.
+fn still_holds(agreed: &Agreed, object: &Bound<'_, PyAny>) -> bool {
+    let same = |now: &Bound<'_, PyAny>, old: &Py<PyAny>| now.as_ptr() == old.as_ptr();
+    match agreed {
+        Agreed::List(old) => object
+            .cast_exact::<PyList>()
+            .is_ok_and(|list| list.len() == old.len() && list.iter().zip(old).all(|(now, old)| same(&now, old))),
+        Agreed::Dict(old) => object.cast_exact::<PyDict>().is_ok_and(|dict| {
+            let mut pairs = dict.iter().zip(old.chunks_exact(2));
+            2 * dict.len() == old.len() && pairs.all(|((key, value), old)| same(&key, &old[0]) && same(&value, &old[1]))
+        }),
+        Agreed::Set(old) => object
+            .cast_exact::<PySet>()
+            .is_ok_and(|set| set.len() == old.len() && set.iter().zip(old).all(|(now, old)| same(&now, old))),
+        Agreed::Bytes(_) | Agreed::Array(_) | Agreed::Memory(_) => false,
+        Agreed::Opaque => true,
+    }
+}
+
 fn same_items(old: &[Py<PyAny>], new: &[Py<PyAny>]) -> bool {
     old.len() == new.len() && old.iter().zip(new).all(|(a, b)| a.as_ptr() == b.as_ptr())
 }
@@ -401,7 +423,11 @@ fn agreement(object: &Bound<'_, PyAny>) -> Agreed {
     if let Ok(list) = object.cast_exact::<PyList>() {
         Agreed::List(list.iter().map(Bound::unbind).collect())
     } else if let Ok(dict) = object.cast_exact::<PyDict>() {
-        Agreed::Dict(dict.iter().flat_map(|(key, value)| [key.unbind(), value.unbind()]).collect())
+        let mut items = Vec::with_capacity(2 * dict.len());
+        for (key, value) in dict {
+            items.extend([key.unbind(), value.unbind()]);
+        }
+        Agreed::Dict(items)
     } else if let Ok(set) = object.cast_exact::<PySet>() {
         Agreed::Set(set.iter().map(Bound::unbind).collect())
     } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {

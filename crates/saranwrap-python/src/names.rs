@@ -54,6 +54,7 @@ names! {
     IS_KNOWN = "saranwrap._values"."is_known";
     KNOWN_ENCODE = "saranwrap._values"."encode";
     KNOWN_DECODE = "saranwrap._values"."decode";
+    IDENTITY = "saranwrap._values"."IDENTITY";
     ROUTE = "saranwrap._values"."route";
     NAME_OF = "saranwrap._values"."name_of";
     RESOLVE = "saranwrap._values"."resolve";

@@ -1,6 +1,6 @@
 //! A session: one link and everything that both its ends remember of each other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,14 +16,17 @@ use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
 use saranwrap::op::Op;
 
+use crate::addresses::{AddressMap, NumberMap};
 use crate::ahead::{Ahead, lock};
 use crate::exports::Exports;
 use crate::fault::{Fault, Result};
 use crate::greeting;
 use crate::host::PyHost;
+use crate::kinds::Kinds;
 use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::proxy::Proxy;
+use crate::texts::Texts;
 use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
@@ -40,11 +43,16 @@ pub(crate) struct Session {
     pub(crate) child: Option<Arc<Child>>,
     exports: Mutex<Exports>,
     /// The live proxy of each id.
-    imports: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
-    mirrors: Mutex<HashMap<u64, Py<Mirror>>>,
+    imports: Mutex<NumberMap<Py<PyWeakrefReference>>>,
+    mirrors: Mutex<NumberMap<Py<Mirror>>>,
     /// From a mirror's address back to its class number.
-    mirror_ids: Mutex<HashMap<usize, u64>>,
+    mirror_ids: Mutex<AddressMap<usize, u64>>,
     queued: Mutex<Vec<(u64, u64)>>,
+    /// What the types of objects say about how they cross.
+    pub(crate) kinds: Kinds,
+    /// Names that the other side asks for, and keys of its dicts.
+    pub(crate) names: Texts,
+    pub(crate) keys: Texts,
     /// Modules that the other side has loaded.
     heard: Mutex<HashSet<String>>,
     /// How many modules the other side has been told of.
@@ -282,6 +290,7 @@ impl Session {
                 visit.call(object)?;
             }
         }
+        self.kinds.visit(&visit)?;
         visit.call(&self.named)?;
         visit.call(&self.by_value)
     }
@@ -290,6 +299,7 @@ impl Session {
         let mirrors = std::mem::take(&mut *lock(&self.mirrors));
         let exports = lock(&self.exports).drain();
         drop((mirrors, exports));
+        self.kinds.clear();
     }
 }
 
@@ -322,6 +332,9 @@ impl Session {
             mirrors: Mutex::default(),
             mirror_ids: Mutex::default(),
             queued: Mutex::default(),
+            kinds: Kinds::default(),
+            names: Texts::default(),
+            keys: Texts::default(),
             heard: Mutex::default(),
             told: AtomicUsize::new(0),
             named: PyDict::new(py).unbind(),
@@ -359,13 +372,23 @@ impl Session {
         lock(&self.exports)
     }
 
-    pub(crate) fn mirrors(&self) -> MutexGuard<'_, HashMap<u64, Py<Mirror>>> {
+    pub(crate) fn mirrors(&self) -> MutexGuard<'_, NumberMap<Py<Mirror>>> {
         lock(&self.mirrors)
     }
 
     /// The class number that a local class stands for.
     pub(crate) fn mirrored(&self, class: &Bound<'_, PyAny>) -> Option<u64> {
         lock(&self.mirror_ids).get(&(class.as_ptr() as usize)).copied()
+    }
+
+    /// Whether the user said which classes go by value.
+    pub(crate) fn has_wishes(&self, py: Python<'_>) -> bool {
+        !self.by_value.bind(py).is_empty()
+    }
+
+    /// Whether an object has crossed by its name.
+    pub(crate) fn was_named(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.named.bind(object.py()).contains(object.as_ptr() as usize)
     }
 
     /// Whether a class is just the stand-in of a remote one, and not derived here.

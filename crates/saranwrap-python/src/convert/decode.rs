@@ -1,12 +1,9 @@
 //! Wire -> Python object. The bytes come from a process that may be hostile: every claim is checked here.
 
-use std::collections::HashMap;
-
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented,
-    PySet, PySlice, PyString, PyTuple,
+    PyBool, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented, PySet,
+    PySlice, PyString, PyTuple,
 };
 use saranwrap::arena::Looking;
 use saranwrap::error::Error;
@@ -14,7 +11,8 @@ use saranwrap::link::Side;
 use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
 
 use super::WITHIN_MESSAGE;
-use super::bulk::{Bulk, is_array};
+use super::bulk::Bulk;
+use crate::addresses::NumberMap;
 use crate::classes;
 use crate::fault::{Fault, Result};
 use crate::loans::{self, Key};
@@ -38,7 +36,7 @@ pub(crate) struct Decoder<'a, 'py> {
     /// The arguments of the call that this is, as far as they are read.
     pub(super) so_far: Vec<Bound<'py, PyAny>>,
     /// Containers that were given away in this message.
-    pub(super) given_away: HashMap<u64, Bound<'py, PyAny>>,
+    pub(super) given_away: NumberMap<Bound<'py, PyAny>>,
     /// The loans that the message speaks of.
     pub(super) mentioned: Vec<u64>,
     /// Whether the answer was what to call in place of what the call returned; None where that cannot be.
@@ -72,7 +70,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             depth: 0,
             arguments: &[],
             so_far: Vec::new(),
-            given_away: HashMap::new(),
+            given_away: NumberMap::default(),
             mentioned: Vec::new(),
             uncalled: None,
             promises: Vec::new(),
@@ -108,6 +106,25 @@ impl<'a, 'py> Decoder<'a, 'py> {
         value
     }
 
+    /// A value that is, most likely, the name of an attribute or a parameter.
+    pub(crate) fn name(&mut self) -> Result<Bound<'py, PyAny>> {
+        let mut reader = self.reader.clone();
+        if let Item::Text(text) = reader.next()? {
+            self.reader = reader;
+            return Ok(self.session.get().names.name(self.py(), text).into_any());
+        }
+        self.value()
+    }
+
+    fn key(&mut self) -> Result<Bound<'py, PyAny>> {
+        let mut reader = self.reader.clone();
+        if let Item::Text(text) = reader.next()? {
+            self.reader = reader;
+            return Ok(self.session.get().keys.key(self.py(), text).into_any());
+        }
+        self.value()
+    }
+
     fn item(&mut self) -> Result<Bound<'py, PyAny>> {
         let py = self.py();
         Ok(match self.reader.next()? {
@@ -133,6 +150,16 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(PyTuple::new(self.py(), &self.so_far)?.into_any())
     }
 
+    /// The keyword arguments of a call; None if there are none.
+    pub(crate) fn keywords(&mut self) -> Result<Bound<'py, PyAny>> {
+        let mut reader = self.reader.clone();
+        if reader.next()? == Item::Map(0) {
+            self.reader = reader;
+            return Ok(self.py().None().into_bound(self.py()));
+        }
+        self.value()
+    }
+
     fn an_argument(&mut self) -> Result<Bound<'py, PyAny>> {
         let named = self.named;
         let value = self.value()?;
@@ -154,7 +181,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     fn kwargs(&mut self, count: usize) -> Result<Bound<'py, PyDict>> {
         let kwargs = PyDict::new(self.py());
         for _ in 0..count {
-            let name = self.value()?;
+            let name = self.name()?;
             kwargs.set_item(name, self.an_argument()?)?;
         }
         Ok(kwargs)
@@ -234,7 +261,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::DICT => {
                 let dict = object.cast::<PyDict>()?;
                 for _ in 0..self.reader.map("dict")? {
-                    let key = self.value()?;
+                    let key = self.key()?;
                     dict.set_item(key, self.value()?)?;
                 }
             }
@@ -250,7 +277,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(object)
     }
 
-    fn pair(&mut self, field: &'static str) -> Result<()> {
+    pub(super) fn pair(&mut self, field: &'static str) -> Result<()> {
         match self.reader.array(field)? {
             2 => Ok(()),
             other => Err(Error::garbled(format!("{field} has {other} parts instead of 2")).into()),
@@ -374,64 +401,6 @@ impl<'a, 'py> Decoder<'a, 'py> {
         self.promised(place)
     }
 
-    /// What follows the value: changed loans, and modules the other side has loaded.
-    pub(crate) fn trailer(&mut self) -> Result<()> {
-        if self.reader.at_end() {
-            return Ok(());
-        }
-        self.news()?;
-        if self.reader.at_end() { Ok(()) } else { Err(Error::garbled("a message goes on after its end").into()) }
-    }
-
-    /// Changed loans, and modules the other side has loaded.
-    pub(super) fn news(&mut self) -> Result<()> {
-        self.pair("trailer")?;
-        for _ in 0..self.reader.array("changes")? {
-            self.change()?;
-        }
-        let mut news = Vec::new();
-        for _ in 0..self.reader.array("modules")? {
-            news.push(self.reader.text("module")?.to_owned());
-        }
-        self.session.get().hear_of(news);
-        Ok(())
-    }
-
-    fn change(&mut self) -> Result<()> {
-        let py = self.py();
-        self.pair("change")?;
-        let number = self.reader.u64("loan number")?;
-        let Some(twin) = loans::twin(self.key, number, py) else {
-            return Err(Error::garbled(format!("loan {number} was never made")).into());
-        };
-        if let Ok(bytes) = twin.cast_exact::<PyByteArray>() {
-            let content = self.bulk(Looking::Shared)?.to_bytearray(py)?;
-            bytes.set_item(PySlice::full(py), content)?;
-        } else if is_array(&twin)? {
-            self.patch(&twin)?;
-        } else {
-            let before = loans::agreed_items(self.key, number, py);
-            let count = self.reader.array("changed items")?;
-            let mut items = Vec::with_capacity(count.min(4096));
-            for _ in 0..count {
-                items.push(self.changed_item(&before)?);
-            }
-            restore(&twin, items)?;
-        }
-        loans::settle(self.key, number, py);
-        Ok(())
-    }
-
-    fn changed_item(&mut self, before: &[Bound<'py, PyAny>]) -> Result<Bound<'py, PyAny>> {
-        if self.reader.peek()? != Item::Tag(tag::MARKED) {
-            return self.value();
-        }
-        self.reader.next()?;
-        let place = self.reader.u64("place")?;
-        let item = usize::try_from(place).ok().and_then(|place| before.get(place));
-        item.cloned().ok_or_else(|| Error::garbled(format!("there was no item {place} before the change")).into())
-    }
-
     /// The answer to a call: the value, then the trailer, and nothing after it.
     pub(crate) fn answer(mut self) -> Result<Told<'py>> {
         let value = self.value().and_then(|value| self.trailer().map(|()| value));
@@ -445,31 +414,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(Told { value, uncalled: self.uncalled == Some(true) })
     }
 
-    /// The loans that the message spoke of.
-    pub(crate) fn mentioned(self) -> Vec<u64> {
-        self.mentioned
+    /// The loans that the message spoke of, and the positional arguments that were in it.
+    pub(crate) fn end(self) -> (Vec<u64>, Vec<Bound<'py, PyAny>>) {
+        (self.mentioned, self.so_far)
     }
-}
-
-/// Put the new content into the caller's own object.
-fn restore<'py>(twin: &Bound<'py, PyAny>, items: Vec<Bound<'py, PyAny>>) -> Result<()> {
-    let py = twin.py();
-    if let Ok(list) = twin.cast_exact::<PyList>() {
-        list.set_slice(0, list.len(), PyList::new(py, items)?.as_any())?;
-    } else if let Ok(dict) = twin.cast_exact::<PyDict>() {
-        dict.clear();
-        for pair in items.chunks_exact(2) {
-            dict.set_item(&pair[0], &pair[1])?;
-        }
-    } else if let Ok(set) = twin.cast_exact::<PySet>() {
-        set.clear();
-        for item in items {
-            set.add(item)?;
-        }
-    } else {
-        return Err(Fault::Python(PyRuntimeError::new_err("a loan without content was changed")));
-    }
-    Ok(())
 }
 
 fn small<'py>(

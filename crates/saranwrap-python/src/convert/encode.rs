@@ -1,7 +1,5 @@
 //! Python object -> wire: what crosses by value and what on loan. The rest goes on to `references`.
 
-use std::collections::HashMap;
-
 use pyo3::exceptions::{PyBaseException, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -14,10 +12,11 @@ use saranwrap::wire::{MAX_DEPTH, Writer, tag};
 
 use super::WITHIN_MESSAGE;
 use super::bulk::LARGE;
+use crate::addresses::AddressMap;
 use crate::buffer::Lent;
 use crate::fault::Result;
+use crate::kinds;
 use crate::loans::{self, Key};
-use crate::names;
 use crate::promise::Pipeline;
 use crate::proxy::Proxy;
 use crate::session::Session;
@@ -64,7 +63,7 @@ pub(crate) struct Encoder<'a, 'py> {
     /// The arguments of the call that this answers: an immutable one that comes back is named, which keeps its identity.
     pub(super) arguments: &'a [Bound<'py, PyAny>],
     /// Containers that are given away in this message, by address; None where containers are lent.
-    pub(super) given_away: Option<HashMap<usize, u64>>,
+    pub(super) given_away: Option<AddressMap<usize, u64>>,
     /// The pipeline whose steps are being written.
     pub(super) steps: Option<Steps<'py>>,
     /// Whether this is an answer's value: the child's own code has let go of what it does not keep.
@@ -83,7 +82,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             blocks: Vec::new(),
             raising: Vec::new(),
             arguments: &[],
-            given_away: (mode != Mode::Normal).then(HashMap::new),
+            given_away: (mode != Mode::Normal).then(AddressMap::default),
             steps: None,
             answers: false,
         }
@@ -143,7 +142,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         self.out.array(args.len());
         for (place, arg) in args.iter().enumerate() {
             match args[..place].iter().position(|earlier| earlier.is(arg)) {
-                Some(earlier) if is_immutable(arg) => {
+                Some(earlier) if is_immutable(self.session, arg)? => {
                     self.out.tag(tag::ARGUMENT);
                     self.out.u64(earlier as u64);
                 }
@@ -174,7 +173,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
 
     fn dispatch(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
         if let Some(place) = self.arguments.iter().position(|argument| argument.is(object))
-            && is_immutable(object)
+            && is_immutable(self.session, object)?
         {
             self.out.tag(tag::ARGUMENT);
             self.out.u64(place as u64);
@@ -225,7 +224,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
         if object.is_instance_of::<PyBaseException>() {
             return self.exception(object);
         }
-        if object.get_type().get_type().is_subclass(names::REMOTE_TYPE.get(object.py())?)? {
+        if kinds::kind(self.session, object)?.is_remote {
             return self.valued_proxy(object);
         }
         if self.lends() && self.container(object)? {
@@ -366,8 +365,8 @@ impl<'a, 'py> Encoder<'a, 'py> {
 }
 
 /// A value that nobody can tell from its copy, but by its identity.
-pub(super) fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
-    object.is_exact_instance_of::<PyString>()
+pub(super) fn is_immutable(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(object.is_exact_instance_of::<PyString>()
         || object.is_exact_instance_of::<PyInt>()
         || object.is_exact_instance_of::<PyTuple>()
         || object.is_exact_instance_of::<PyBytes>()
@@ -376,10 +375,5 @@ pub(super) fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
         || object.is_exact_instance_of::<PyComplex>()
         || object.is_exact_instance_of::<PySlice>()
         || object.is_exact_instance_of::<PyRange>()
-        || is_known(object)
-}
-
-pub(super) fn is_known(object: &Bound<'_, PyAny>) -> bool {
-    let kind = names::IS_KNOWN.get(object.py()).and_then(|is_known| is_known.call1((object.get_type(),)));
-    kind.is_ok_and(|known| known.is_truthy().unwrap_or_default())
+        || kinds::kind(session, object)?.is_known)
 }

@@ -5,8 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyFrozenSet, PyInt, PyString, PyTuple, PyType};
 use saranwrap::link::Side;
 
-use super::encode::is_known;
-use crate::names;
+use crate::kinds;
 use crate::proxy::Proxy;
 use crate::session::Session;
 
@@ -31,7 +30,8 @@ fn weigh(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>, depth: usize) 
         return Some(SMALL + object.len().ok()?);
     }
     let Ok(tuple) = object.cast::<PyTuple>() else {
-        return (is_plain_reference(session, object) || is_known(object)).then_some(REFERENCE);
+        return (is_plain_reference(session, object) || kinds::kind(session, object).is_ok_and(|kind| kind.is_known))
+            .then_some(REFERENCE);
     };
     if !object.is_exact_instance_of::<PyTuple>() && !is_plain_reference(session, object) {
         return None;
@@ -62,11 +62,6 @@ fn is_plain_reference(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) -
         && !(object.is_instance_of::<PyString>()
             || object.is_instance_of::<PyBytes>()
             || object.is_instance_of::<PyFrozenSet>())
-        && !is_stand_in(object)
-}
-
-/// One that is made here for an object of some other process.
-fn is_stand_in(object: &Bound<'_, PyAny>) -> bool {
-    let remote = names::REMOTE_TYPE.get(object.py());
-    remote.is_ok_and(|remote| object.get_type().get_type().is_subclass(remote).unwrap_or(true))
+        // Nor one that is made here for an object of some other process.
+        && kinds::kind(session, object).is_ok_and(|kind| !kind.is_remote)
 }

@@ -8,6 +8,7 @@ use saranwrap::wire::tag;
 
 use super::encode::{Encoder, Mode, Steps, is_immutable};
 use crate::fault::{Fault, Result, named};
+use crate::kinds::{self, route};
 use crate::loans;
 use crate::names;
 use crate::promise::{Outcome, Promise, refusal};
@@ -19,16 +20,6 @@ use crate::session::Session;
 enum Origin {
     Raised,
     Object,
-}
-
-/// How an object that is no plain value crosses, as `_values.route` answers it.
-mod route {
-    pub(super) const REFERENCE: u8 = 0;
-    pub(super) const KNOWN: u8 = 1;
-    pub(super) const NAMED: u8 = 2;
-    pub(super) const PICKLE: u8 = 3;
-    pub(super) const VALUED: u8 = 4;
-    pub(super) const BY_VALUE: u8 = 5;
 }
 
 /// Whether a callable is the asker's own, or one that the asker has under its name: not to be called on this side.
@@ -47,8 +38,10 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
     if plain && session.get().side() == Side::Child {
         return Ok(false);
     }
-    match names::ROUTE.get(py)?.call1((session, callable))?.extract::<u8>()? {
+    match kinds::route(session, callable)? {
         route::REFERENCE => Ok(false),
+        // In a child only what came by name goes back by it.
+        route::NAMED if session.get().side() == Side::Child => Ok(session.get().was_named(callable)? && is_named()?),
         route::NAMED => is_named(),
         _ => Ok(true),
     }
@@ -72,18 +65,18 @@ pub(crate) fn has_id(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) ->
         let ours = session.get().mirrored(object).is_none();
         return Ok(ours && names::NAME_OF.get(py)?.call1((session, object))?.is_none());
     }
-    let by_value = is_immutable(object)
+    let by_value = is_immutable(session, object)?
         || loans::is_lendable(object)
         || object.is_none()
         || object.is_exact_instance_of::<PyBool>()
         || object.is_exact_instance_of::<PyEllipsis>()
         || object.is_exact_instance_of::<PyNotImplemented>()
         || object.is_exact_instance_of::<PyTraceback>()
-        || object.get_type().get_type().is_subclass(names::REMOTE_TYPE.get(py)?)?;
+        || kinds::kind(session, object)?.is_remote;
     if by_value {
         return Ok(false);
     }
-    Ok(match names::ROUTE.get(py)?.call1((session, object))?.extract::<u8>()? {
+    Ok(match kinds::route(session, object)? {
         route::KNOWN => object.get_type().get_type().hasattr("_member_map_")?,
         route::NAMED => names::NAME_OF.get(py)?.call1((session, object))?.is_none(),
         route::BY_VALUE | route::PICKLE => false,
@@ -103,7 +96,7 @@ impl<'py> Encoder<'_, 'py> {
         if object.is_instance_of::<PyType>() {
             return self.class_by_number(object);
         }
-        if !names::BASE_OF.get(object.py())?.call1((object.get_type(),))?.is_none() {
+        if kinds::kind(self.session, object)?.has_value {
             return self.valued(object);
         }
         let (id, class) = self.give(object);
@@ -209,7 +202,7 @@ impl<'py> Encoder<'_, 'py> {
             let frames = names::TRACEBACK_FRAMES.get(py)?.call1((traceback,))?;
             return self.value(&frames);
         }
-        match names::ROUTE.get(py)?.call1((self.session, object))?.extract::<u8>()? {
+        match kinds::route(self.session, object)? {
             route::KNOWN => self.known(object),
             route::NAMED if self.named(object)? => Ok(()),
             route::VALUED if self.mode == Mode::Normal => self.valued(object),

@@ -3,14 +3,19 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PySlice};
+use saranwrap::arena::Looking;
+use saranwrap::error::Error;
 use saranwrap::link::Side;
-use saranwrap::wire::tag;
+use saranwrap::wire::{Item, tag};
 
+use super::bulk::is_array;
+use super::decode::Decoder;
 use super::encode::Encoder;
 use crate::buffer::Lent;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::loans::{self, Change, Content};
 use crate::names;
 use crate::session::Session;
@@ -129,4 +134,85 @@ impl Session {
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
     }
+}
+
+impl<'py> Decoder<'_, 'py> {
+    /// What follows the value: changed loans, and modules the other side has loaded.
+    pub(crate) fn trailer(&mut self) -> Result<()> {
+        if self.reader.at_end() {
+            return Ok(());
+        }
+        self.news()?;
+        if self.reader.at_end() { Ok(()) } else { Err(Error::garbled("a message goes on after its end").into()) }
+    }
+
+    /// Changed loans, and modules the other side has loaded.
+    pub(super) fn news(&mut self) -> Result<()> {
+        self.pair("trailer")?;
+        for _ in 0..self.reader.array("changes")? {
+            self.change()?;
+        }
+        let mut news = Vec::new();
+        for _ in 0..self.reader.array("modules")? {
+            news.push(self.reader.text("module")?.to_owned());
+        }
+        self.session.get().hear_of(news);
+        Ok(())
+    }
+
+    fn change(&mut self) -> Result<()> {
+        let py = self.py();
+        self.pair("change")?;
+        let number = self.reader.u64("loan number")?;
+        let Some(twin) = loans::twin(self.key, number, py) else {
+            return Err(Error::garbled(format!("loan {number} was never made")).into());
+        };
+        if let Ok(bytes) = twin.cast_exact::<PyByteArray>() {
+            let content = self.bulk(Looking::Shared)?.to_bytearray(py)?;
+            bytes.set_item(PySlice::full(py), content)?;
+        } else if is_array(&twin)? {
+            self.patch(&twin)?;
+        } else {
+            let before = loans::agreed_items(self.key, number, py);
+            let count = self.reader.array("changed items")?;
+            let mut items = Vec::with_capacity(count.min(4096));
+            for _ in 0..count {
+                items.push(self.changed_item(&before)?);
+            }
+            restore(&twin, items)?;
+        }
+        loans::settle(self.key, number, py);
+        Ok(())
+    }
+
+    fn changed_item(&mut self, before: &[Bound<'py, PyAny>]) -> Result<Bound<'py, PyAny>> {
+        if self.reader.peek()? != Item::Tag(tag::MARKED) {
+            return self.value();
+        }
+        self.reader.next()?;
+        let place = self.reader.u64("place")?;
+        let item = usize::try_from(place).ok().and_then(|place| before.get(place));
+        item.cloned().ok_or_else(|| Error::garbled(format!("there was no item {place} before the change")).into())
+    }
+}
+
+/// Put the new content into the caller's own object.
+fn restore<'py>(twin: &Bound<'py, PyAny>, items: Vec<Bound<'py, PyAny>>) -> Result<()> {
+    let py = twin.py();
+    if let Ok(list) = twin.cast_exact::<PyList>() {
+        list.set_slice(0, list.len(), PyList::new(py, items)?.as_any())?;
+    } else if let Ok(dict) = twin.cast_exact::<PyDict>() {
+        dict.clear();
+        for pair in items.chunks_exact(2) {
+            dict.set_item(&pair[0], &pair[1])?;
+        }
+    } else if let Ok(set) = twin.cast_exact::<PySet>() {
+        set.clear();
+        for item in items {
+            set.add(item)?;
+        }
+    } else {
+        return Err(Fault::Python(PyRuntimeError::new_err("a loan without content was changed")));
+    }
+    Ok(())
 }

@@ -1,0 +1,55 @@
+//! The chains of calls that a thread is in, each with what is kept for its length.
+
+/// Which conversation: the session's address and the chain.
+pub(crate) type Key = (usize, u64);
+
+/// There is seldom more than one, so nothing is gained by a map.
+pub(crate) struct Chains<T>(Vec<Chain<T>>);
+
+struct Chain<T> {
+    key: Key,
+    /// How many calls of the chain this thread is in.
+    depth: usize,
+    /// None as long as there is nothing to keep: most chains end so.
+    kept: Option<Box<T>>,
+}
+
+impl<T: Default> Chains<T> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// One call of this chain more.
+    pub(crate) fn enter(&mut self, key: Key) {
+        self.chain(key).depth += 1;
+    }
+
+    /// One call less; what was kept for the chain, if that was the last one.
+    pub(crate) fn leave(&mut self, key: Key) -> Option<Box<T>> {
+        let place = self.0.iter().rposition(|chain| chain.key == key)?;
+        self.0[place].depth -= 1;
+        if self.0[place].depth == 0 { self.0.swap_remove(place).kept } else { None }
+    }
+
+    pub(crate) fn depth(&self, key: Key) -> usize {
+        self.0.iter().rfind(|chain| chain.key == key).map_or(0, |chain| chain.depth)
+    }
+
+    /// What is kept for a chain, if there is anything.
+    pub(crate) fn get(&self, key: &Key) -> Option<&T> {
+        self.0.iter().rfind(|chain| chain.key == *key)?.kept.as_deref()
+    }
+
+    /// What is kept for a chain, to add to it.
+    pub(crate) fn find(&mut self, key: Key) -> &mut T {
+        self.chain(key).kept.get_or_insert_default()
+    }
+
+    fn chain(&mut self, key: Key) -> &mut Chain<T> {
+        let place = self.0.iter().rposition(|chain| chain.key == key).unwrap_or_else(|| {
+            self.0.push(Chain { key, depth: 0, kept: None });
+            self.0.len() - 1
+        });
+        &mut self.0[place]
+    }
+}
