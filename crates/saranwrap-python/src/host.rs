@@ -344,7 +344,13 @@ impl<'py> PyHost<'_, 'py> {
         let text = second.value(py).str().map(|text| text.to_string()).unwrap_or_default();
         let plain = pyo3::exceptions::PyRuntimeError::new_err(format!("an exception could not be sent: {text}"));
         out.truncate(start);
-        link_error(self.raise(plain, key, out, then))
+        let second = self.raise(plain, key, out, then);
+        let Err(Fault::Python(_)) = second else { return link_error(second) };
+        // At the end of the stack no code of Python runs any more, not even to take an exception apart.
+        out.truncate(start);
+        let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
+        encoder.raised_plainly("RecursionError", &text);
+        link_error(then(&mut encoder))
     }
 
     fn raise(&self, error: PyErr, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> Result<()> {

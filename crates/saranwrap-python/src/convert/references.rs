@@ -296,6 +296,27 @@ impl<'py> Encoder<'_, 'py> {
         self.exception_as(object, Origin::Raised)
     }
 
+    /// A built-in exception of which there is nothing here but its name and its text: written without running anything.
+    pub(crate) fn raised_plainly(&mut self, class: &str, text: &str) {
+        self.out.tag(tag::EXCEPTION);
+        self.out.array(9);
+        self.out.u64(0);
+        self.out.tag(tag::NAMED);
+        self.out.array(2);
+        self.out.text("builtins");
+        self.out.text(class);
+        self.out.array(1);
+        self.out.text(text);
+        self.out.array(0);
+        // No cause, no context.
+        self.out.null();
+        self.out.null();
+        self.out.bool(false);
+        // No notes, no traceback.
+        self.out.null();
+        self.out.null();
+    }
+
     fn exception_as(&mut self, object: &Bound<'py, PyAny>, origin: Origin) -> Result<()> {
         let address = object.as_ptr() as usize;
         if self.raising.contains(&address) {
