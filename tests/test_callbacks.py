@@ -8,6 +8,7 @@ import functools
 import gc
 import html.parser
 import io
+import itertools
 import json
 import operator
 import os
@@ -1058,3 +1059,24 @@ def test_a_list_that_is_changed_by_another_thread_meanwhile_is_not_lost():
 
     remote.call(callback, mine)
     assert mine == [1, "meanwhile"]
+
+
+def test_an_iterator_that_enters_its_own_reader_again_and_ends():
+    """The reader, which is C code, lets go of the iterator while that is being asked."""
+    remote = saranwrap.wrap(itertools)
+
+    class Reentering:
+        count = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if self.count >= 2:
+                raise StopIteration
+            self.count += 1
+            return next(pairs, None) if self.count == 1 else [self.count]
+
+    pairs = remote.pairwise(Reentering())
+    assert list(pairs) == []
+    assert list(remote.repeat(1, 2)) == [1, 1]

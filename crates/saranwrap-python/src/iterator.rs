@@ -47,6 +47,8 @@ impl IteratorProxy {
     }
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        // Held for the length of the call; see `special::ask`.
+        let slf = &slf.clone();
         let session = &slf.as_super().get().session;
         match slf.get().cursor.next(&session.get().ahead) {
             Next::Item(item) => Ok(Some(item)),

@@ -50,6 +50,8 @@ macro_rules! descriptors {
                 args: &Bound<'py, PyTuple>,
                 kwargs: Option<&Bound<'py, PyDict>>,
             ) -> PyResult<Bound<'py, PyAny>> {
+                // Held for the length of the call; see `ask`.
+                let slf = slf.clone();
                 let proxy = slf.get();
                 Session::call(proxy.session.bind(slf.py()), proxy.id, args, kwargs)
             }
@@ -109,6 +111,9 @@ descriptors! {
 
 fn ask<'py>(slf: &Bound<'py, Proxy>, name: &str, operands: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
+    // C code may call a slot of an object that it alone holds, and let go of it while the call goes on (`itertools.pairwise`,
+    // entered again by what it iterates, does). A function of Python would hold its `self`; so must this.
+    let slf = &slf.clone();
     let proxy = slf.get();
     if proxy.derived() {
         // Only the base of all proxies is asked here for such a one: see `_members.tell_apart`.
