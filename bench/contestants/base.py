@@ -7,6 +7,19 @@ from typing import Any, ClassVar
 
 from bench.subject import CALLBACKS
 
+# How the object itself is used, and every proxy that is as transparent as to be used the same way.
+AS_LOCAL = {
+    "getattr": "p.number",
+    "call": "p.noop(7)",
+    "threads": "p.noop(7)",
+    "make": "p.make()",
+    "keep": "kept.append(p.make())",
+    "dict": "p.touch(d)",
+    "chain": "p.a.b.c",
+    "callback": "p.call_back(f, times)",
+    "iterate": "for _ in p.items: pass",
+}
+
 
 class Contestant:
     """One child with a `Root` in it, and the statements that reach it.

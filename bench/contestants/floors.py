@@ -8,24 +8,14 @@ import signal
 import subprocess
 import sys
 
-from bench.contestants.base import Contestant
+from bench.contestants.base import AS_LOCAL, Contestant
 from bench.subject import Root
 
 
 class InProcess(Contestant):
     """The object itself."""
 
-    acts = {
-        "getattr": "p.number",
-        "call": "p.noop(7)",
-        "threads": "p.noop(7)",
-        "make": "p.make()",
-        "keep": "kept.append(p.make())",
-        "dict": "p.touch(d)",
-        "chain": "p.a.b.c",
-        "callback": "p.call_back(f, times)",
-        "iterate": "for _ in p.items: pass",
-    }
+    acts = AS_LOCAL
     ways = ()
 
     def start(self, way: str) -> None:  # noqa: ARG002

@@ -10,7 +10,7 @@ from rpyc.utils.factory import unix_connect
 from rpyc.utils.helpers import buffiter
 from rpyc.utils.server import OneShotServer
 
-from bench.contestants.base import Contestant
+from bench.contestants.base import AS_LOCAL, Contestant
 from bench.contestants.served import Served, say_ready
 from bench.subject import Root
 
@@ -31,16 +31,7 @@ class Service(rpyc.Service):
 class Rpyc(Contestant):
     """Everything by reference, as rpyc is meant to be used; blocks as bytes, which are the only buffers it has values for."""
 
-    acts = {
-        "getattr": "p.number",
-        "call": "p.noop(7)",
-        "threads": "p.noop(7)",
-        "make": "p.make()",
-        "keep": "kept.append(p.make())",
-        "dict": "p.touch(d)",
-        "chain": "p.a.b.c",
-        "callback": "p.call_back(f, times)",
-        "iterate": "for _ in p.items: pass",
+    acts = AS_LOCAL | {
         "batches": "for _ in buffiter(p.items, 1000, 10000): pass",
         "out": "frombuffer(p.give_bytes())",
         "in": "p.take_bytes(a.tobytes())",

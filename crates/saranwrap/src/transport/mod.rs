@@ -57,3 +57,20 @@ pub trait Transport: Send + Sync {
     /// How many bytes came in and went out so far.
     fn bytes(&self) -> (u64, u64);
 }
+
+#[cfg(test)]
+mod samples {
+    //! Frames for the tests of every transport.
+
+    use crate::message::{Frame, Header, Kind};
+
+    pub(super) fn frame(len: usize) -> Frame {
+        let header = Header { kind: Kind::Call, id: 7, chain: 8, len: len as u32 };
+        Frame { header, body: (0..len).map(|index| index as u8).collect() }
+    }
+
+    pub(super) fn encoded(frames: &[Frame]) -> Vec<u8> {
+        let parts = frames.iter().map(|frame| [&frame.header.encode()[..], &frame.body].concat());
+        parts.collect::<Vec<_>>().concat()
+    }
+}

@@ -287,20 +287,11 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{encoded, frame};
     use super::*;
     use crate::error::Kind;
     use crate::message;
     use crate::sys::fd::{PollFd, PollFlags, Polled, poll};
-
-    fn frame(len: usize) -> Frame {
-        let header = Header { kind: message::Kind::Call, id: 7, chain: 8, len: len as u32 };
-        Frame { header, body: (0..len).map(|index| index as u8).collect() }
-    }
-
-    fn encoded(frames: &[Frame]) -> Vec<u8> {
-        let parts = frames.iter().map(|frame| [&frame.header.encode()[..], &frame.body].concat());
-        parts.collect::<Vec<_>>().concat()
-    }
 
     fn send(ring: &Ring, bytes: &[u8]) -> usize {
         ring.send(&[IoSlice::new(bytes)]).unwrap()

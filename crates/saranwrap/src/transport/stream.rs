@@ -216,19 +216,9 @@ mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
 
+    use super::super::samples::{encoded, frame};
     use super::*;
     use crate::error::Kind;
-    use crate::message;
-
-    fn frame(len: usize) -> Frame {
-        let header = Header { kind: message::Kind::Call, id: 7, chain: 8, len: len as u32 };
-        Frame { header, body: (0..len).map(|index| index as u8).collect() }
-    }
-
-    fn encoded(frames: &[Frame]) -> Vec<u8> {
-        let parts = frames.iter().map(|frame| [&frame.header.encode()[..], &frame.body].concat());
-        parts.collect::<Vec<_>>().concat()
-    }
 
     fn receive_all(stream: &Stream) -> (Vec<Frame>, Result<Received>) {
         let mut frames = Vec::new();
