@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# What `compile("serve()", ...)` would give, which costs a millisecond: the compiler makes a hundred classes when it is first used.
+_SERVING = (lambda: serve()).__code__.replace(  # type: ignore[name-defined]  # noqa: F821  it is given when this is run
+    co_filename=_exceptions.BOTTOM, co_name="<module>", co_qualname="<module>", co_firstlineno=1, co_flags=0
+)
+
+
 def main() -> None:
     """Serve the parent. Returns when the conversation has ended; then the interpreter ends as it always does."""
     arguments = sys.argv[2:]
@@ -27,23 +33,24 @@ def main() -> None:
         # A zygote: from here on this is one child of many.
         await_birth(lambda: _load(arguments[1:]))
         del sys.orig_argv[-len(arguments) :]
-    session, (path, argv, spin, environ) = Session.adopt()
-    if environ is not None:
-        _begin_anew(environ)
+    session, (path, argv, spin, changes) = Session.adopt()
+    if changes is not None:
+        _begin_anew(*changes)
     if spin is not None:
         session.set_spin(spin)
     # The parent's comes first; what the environment gave to this process alone comes after it.
     own = [place for place in sys.path[1:] if place and place not in path]
     sys.path[:] = [*path, *own]
     sys.argv[:] = argv
-    faulthandler.enable(2, all_threads=True)
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2, all_threads=True)
     _home.move_in(session)
     signal.signal(signal.SIGINT, _interrupt(session))
     # Code that looks who called it finds `__main__`, not this package.
     main_module = sys.modules["__main__"]
     main_module.__dict__.pop("main", None)
     try:
-        exec(compile("serve()", _exceptions.BOTTOM, "exec"), {"serve": session.serve, "__name__": "__main__"})
+        exec(_SERVING, {"serve": session.serve, "__name__": "__main__"})
     except SaranwrapError:
         # The parent went without a word, as one does that is killed: there is nobody to tell, and nothing went wrong here.
         if session.alive:
@@ -79,20 +86,20 @@ def _load(arguments: list[str]) -> str | None:
 def _warm_up() -> None:
     """Do here, once, what each child would do for its first answers."""
     importlib.import_module("saranwrap._host")
+    # What a crash says goes to descriptor 2, whatever that is by then.
+    faulthandler.enable(2, all_threads=True)
     mirrors = importlib.import_module("saranwrap._mirrors")
     for cls in (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, object, list, dict, set):
         # Abstract base classes remember whom they have been asked about.
         mirrors.is_abstractly(cls)
 
 
-def _begin_anew(environ: list[tuple[str, str]]) -> None:
+def _begin_anew(removed: tuple[str, ...], changed: tuple[tuple[str, str], ...]) -> None:
     """In a child that was forked: what an interpreter finds when it starts, and a module makes when it is loaded."""
-    wanted = dict(environ)
-    for name in os.environ.keys() - wanted.keys():
-        del os.environ[name]
-    for name, value in wanted.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
+    for name in removed:
+        os.environ.pop(name, None)
+    for name, value in changed:
+        os.environ[name] = value
     _begin_output(sys.__stdout__)
     threading: Any = sys.modules.get("threading")
     if threading is not None and hasattr(threading.main_thread(), "_set_native_id"):

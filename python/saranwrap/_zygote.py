@@ -51,6 +51,8 @@ class _Kind:
     def __init__(self) -> None:
         self.started = 0
         self.zygote: Zygote | None = None
+        # What the zygote was started with.
+        self.environ: list[tuple[str, str]] = []
         self.failures = 0
         self.why_cold = "the first of its kind"
 
@@ -115,11 +117,20 @@ def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str
         # It will say the same each time.
         kind.failures = _PATIENCE
         raise
-    setup = setting.path, setting.argv, setting.spin, environ
+    setup = setting.path, setting.argv, setting.spin, _changes(kind.environ, environ)
     session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, _transport())
     kind.failures = 0
     _told[session] = "warm", ""
     return session
+
+
+def _changes(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Which variables are to be removed from an environment, and which are to be set."""
+    if new == old:
+        return (), ()
+    known, wanted = dict(old), dict(new)
+    removed = tuple(name for name in known if name not in wanted)
+    return removed, tuple(item for item in wanted.items() if known.get(item[0]) != item[1])
 
 
 def _transport() -> str:
@@ -139,6 +150,7 @@ def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) ->
         if kind.zygote is None and not hopeless and (how == "warm" or kind.started > 1):
             try:
                 kind.zygote = _make(setting, _preloaded)
+                kind.environ = environ
             except SaranwrapError as error:
                 kind.failures += 1
                 kind.why_cold = str(error)
@@ -189,6 +201,7 @@ def preload(modules: Iterable[str], setting: Setting) -> None:
     """Make a zygote that has loaded these modules too, and have every later one load them."""
     global _preloaded  # noqa: PLW0603  what is preloaded belongs to the process, as its modules do
     wanted = tuple(dict.fromkeys([*_preloaded, *modules]))
+    environ = environment()
     with _lock:
         zygote = _make(setting, wanted)
     try:
@@ -196,7 +209,7 @@ def preload(modules: Iterable[str], setting: Setting) -> None:
     except BaseException:
         zygote.close()
         raise
-    name = _name(setting, environment(), wanted)
+    name = _name(setting, environ, wanted)
     with _lock:
         _preloaded = wanted
         for kind in _kinds.values():
@@ -204,6 +217,7 @@ def preload(modules: Iterable[str], setting: Setting) -> None:
         _kinds.clear()
         _kinds[name] = _Kind()
         _kinds[name].zygote = zygote
+        _kinds[name].environ = environ
 
 
 def told(session: Session) -> tuple[str, str]:

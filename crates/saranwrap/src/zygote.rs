@@ -237,7 +237,8 @@ pub struct Answer(OwnedFd);
 #[derive(Debug)]
 pub struct Birth {
     placed: Vec<Placed>,
-    directory: OwnedFd,
+    /// Until it has been entered: its number may be one that the child is to have.
+    directory: Option<OwnedFd>,
 }
 
 impl Births {
@@ -292,7 +293,7 @@ impl Asked {
                 let (mut directory, placed): (Vec<Placed>, Vec<Placed>) =
                     placed.partition(|(number, _)| *number == DIRECTORY);
                 let (_, directory) = directory.pop().ok_or_else(garbled)?;
-                Ok(Self::Birth(Birth { placed, directory }))
+                Ok(Self::Birth(Birth { placed, directory: Some(directory) }))
             }
             _ => Err(garbled()),
         }
@@ -314,8 +315,10 @@ impl Birth {
     /// All that can fail, while there is still somebody to say so.
     pub fn prepare(&mut self, births: &Births) -> std::io::Result<()> {
         let own: Vec<_> = std::iter::once(&births.control).chain(&births.parent).map(AsFd::as_fd).collect();
-        inherit::make_way(&mut self.placed, &own)?;
-        Ok(rustix::process::fchdir(&self.directory)?)
+        if let Some(directory) = self.directory.take() {
+            rustix::process::fchdir(directory)?;
+        }
+        inherit::make_way(&mut self.placed, &own)
     }
 
     /// There will be no child.
