@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # What `compile("serve()", ...)` would give, which costs a millisecond: the compiler makes a hundred classes when it is first used.
-_SERVING = (lambda: serve()).__code__.replace(  # type: ignore[name-defined]  # noqa: F821  it is given when this is run
+_SERVING = (lambda: serve()).__code__.replace(  # type: ignore[name-defined]  # noqa: F821, PLW0108  it is given when this is run
     co_filename=_exceptions.BOTTOM, co_name="<module>", co_qualname="<module>", co_firstlineno=1, co_flags=0
 )
 
@@ -89,9 +89,17 @@ def _warm_up() -> None:
     # What a crash says goes to descriptor 2, whatever that is by then.
     faulthandler.enable(2, all_threads=True)
     mirrors = importlib.import_module("saranwrap._mirrors")
-    for cls in (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, object, list, dict, set):
-        # Abstract base classes remember whom they have been asked about.
-        mirrors.is_abstractly(cls)
+    for cls in (
+        types.ModuleType,
+        types.FunctionType,
+        types.BuiltinFunctionType,
+        types.MethodType,
+        type,
+        list,
+        dict,
+        set,
+    ):
+        mirrors.foresee(cls)
 
 
 def _begin_anew(removed: tuple[str, ...], changed: tuple[tuple[str, str], ...]) -> None:

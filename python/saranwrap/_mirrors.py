@@ -11,7 +11,7 @@ import functools
 import numbers
 import types
 import weakref
-from abc import ABCMeta
+from abc import ABCMeta, get_cache_token
 
 from saranwrap import _ahead, _copies, _exceptions, _valued, _values
 from saranwrap._members import (
@@ -46,15 +46,29 @@ def _kind(cls: type) -> str:
     return value or "object"
 
 
+# Descriptions made ahead, with the state of all registers of abstract base classes at that time.
+_described: dict[type, tuple[object, tuple[Any, ...]]] = {}
+
+
+def foresee(cls: type) -> None:
+    """Describe a class that nobody can change and that has no bases but `object`, for all who ask later."""
+    _described[cls] = get_cache_token(), _describe(None, cls)
+
+
 def describe(session: Session, cls: type) -> tuple[Any, ...]:
     """All that the other side needs to know in order to build a mirror of `cls`."""
+    token, known = _described.get(cls, (None, ()))
+    return known if token == get_cache_token() else _describe(session, cls)
+
+
+def _describe(session: Session | None, cls: type) -> tuple[Any, ...]:
     space = raw_dict(cls)
     kind = _kind(cls)
     skipped = {id(object), *ours}
     if kind == "exception":
         bases: tuple[Any, ...] = tuple(base for base in cls.__bases__ if issubclass(base, BaseException))
     else:
-        bases = tuple(session.class_number(base) for base in cls.__bases__ if id(base) not in skipped)
+        bases = tuple(session.class_number(base) for base in cls.__bases__ if session and id(base) not in skipped)
     if "value " in kind:
         # One flat class below the built-in: a mixin without it has no local form that could stand beside it.
         built_in = _valued.base_of(cls)
