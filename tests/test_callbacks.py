@@ -1127,6 +1127,24 @@ def test_an_object_lives_as_long_as_it_is_asked_for_something():
     assert (done.stdout, done.returncode) == ("[]\n[saran:asked]\n", 0), done.stderr
 
 
+AT_THE_END = """
+import io, sys, saranwrap
+from tests import callees
+
+# The interpreter asks it whether it is closed when there are no modules any more.
+sys.stdin = io.TextIOWrapper(saranwrap.wrap(callees).Asking(lambda name: False if name == "closed" else list))
+sys.stdin.me = sys.stdin
+"""
+
+
+def test_an_object_that_is_asked_for_something_when_the_interpreter_ends():
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, env=environment, timeout=50
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
 def test_a_call_that_cannot_be_sent_lends_nothing():
     remote, mine, unsendable = saranwrap.wrap(callees), [1], saranwrap.val(threading.Lock())
 
