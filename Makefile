@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 SECONDS ?= 60
+# What the one extension module is to serve.
+VERSIONS ?= 3.11 3.12 3.13 3.14
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,6 +80,10 @@ test-rust: ## run the tests of the engine
 test-python: build ## run the tests of the package over each transport (ARGS='-k name' narrows them)
 	$(BIN)/python -m pytest $(ARGS)
 	SARANWRAP_TRANSPORT=stream $(BIN)/python -m pytest -q $(ARGS)
+
+.PHONY: test-versions
+test-versions: build ## run the tests of the package on each CPython that is found (VERSIONS='3.12 3.13', ARGS='-k name')
+	tests/versions '$(VERSIONS)' $(ARGS)
 
 .PHONY: lint
 lint: setup ## look for faults in the text of both languages

@@ -14,6 +14,7 @@ import operator
 import os
 import pathlib
 import queue
+import subprocess
 import sys
 import threading
 import traceback
@@ -21,6 +22,7 @@ import weakref
 
 import pytest
 import saranwrap
+from saranwrap._native import identity
 
 from tests import callees
 
@@ -1080,3 +1082,125 @@ def test_an_iterator_that_enters_its_own_reader_again_and_ends():
     pairs = remote.pairwise(Reentering())
     assert list(pairs) == []
     assert list(remote.repeat(1, 2)) == [1, 1]
+
+
+LETTING_GO = """
+import io, sys, saranwrap
+from tests import callees
+
+remote = saranwrap.wrap(callees)
+holders = []
+
+
+def answer(name):
+    if name == "seekable" and holders:
+        holders.pop().detach()
+    return False if name == "closed" else list
+
+
+def clear(name):
+    holders.clear()
+
+
+text = io.TextIOWrapper(remote.Asking(answer))
+holders = [text]
+print(text.seekable())
+
+holders = [remote.Asking(clear)]
+print(repr(holders))
+
+if sys.version_info >= (3, 12):
+    holders = [remote.Asking(clear)]
+    try:
+        b"".join(holders)
+    except RuntimeError:
+        pass
+"""
+
+
+def test_an_object_lives_as_long_as_it_is_asked_for_something():
+    """C code that alone holds a proxy asks it for something, and lets go of it meanwhile. What is freed is overwritten here."""
+    environment = os.environ | {"PYTHONMALLOC": "debug", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", LETTING_GO], capture_output=True, text=True, env=environment, timeout=50
+    )
+    assert (done.stdout, done.returncode) == ("[]\n[saran:asked]\n", 0), done.stderr
+
+
+AT_THE_END = """
+import io, sys, saranwrap
+from tests import callees
+
+# The interpreter asks it whether it is closed when there are no modules any more.
+sys.stdin = io.TextIOWrapper(saranwrap.wrap(callees).Asking(lambda name: False if name == "closed" else list))
+sys.stdin.me = sys.stdin
+"""
+
+
+def test_an_object_that_is_asked_for_something_when_the_interpreter_ends():
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, env=environment, timeout=50
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_a_call_that_cannot_be_sent_lends_nothing():
+    remote, mine, unsendable = saranwrap.wrap(callees), [1], saranwrap.val(threading.Lock())
+
+    def callback():
+        with pytest.raises(TypeError, match="pickle"):
+            remote.call(print, mine, unsendable)
+        mine.append(2)
+        assert remote.pid() != os.getpid()
+        remote.call(list.append, mine, 3)
+        return tuple(mine)
+
+    assert remote.call(callback) == (1, 2, 3)
+    assert mine == [1, 2, 3]
+
+
+def test_an_answer_that_cannot_be_sent_lends_nothing():
+    remote, mine, unsendable = saranwrap.wrap(callees), [1], saranwrap.val(threading.Lock())
+
+    def callback():
+        return mine, unsendable
+
+    def twice():
+        with pytest.raises(TypeError, match="pickle"):
+            remote.call(callback)
+        mine.append(2)
+        remote.call(list.append, mine, 3)
+
+    remote.call(twice)
+    assert mine == [1, 2, 3]
+
+
+def test_changes_of_which_one_cannot_be_sent_are_all_told_later():
+    remote, one, other, unsendable = saranwrap.wrap(callees), [1], [1], saranwrap.val(threading.Lock())
+
+    def callback():
+        one.append(2)
+        other.append(unsendable)
+        with pytest.raises(TypeError, match="pickle"):
+            remote.pid()
+        other[1] = 3
+
+    assert remote.call_and_show(callback, one, other) == ((1, 2), (1, 3))
+    assert (one, other) == ([1, 2], [1, 3])
+
+
+def test_what_a_call_that_cannot_be_sent_gave_out_is_given_back():
+    remote, unsendable = saranwrap.wrap(callees), saranwrap.val(threading.Lock())
+
+    def callback():
+        before = remote_session.counts()[0], remote_session.blocks()[0]
+        with pytest.raises(TypeError, match="pickle"):
+            remote.call(print, object(), [object()], bytes(1 << 20), unsendable)
+        return (remote_session.counts()[0], remote_session.blocks()[0]) == before
+
+    remote_session = identity(remote)[0]
+    assert remote.call(callback)
+    with pytest.raises(TypeError, match="pickle"):
+        remote.call(print, object(), bytes(1 << 20), unsendable)
+    assert callback()

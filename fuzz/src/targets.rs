@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
+use saranwrap::arena::Place;
 use saranwrap::message::{self, HEADER_LEN, Header, Hello};
 use saranwrap::op::Step;
 use saranwrap::transport::stream::Stream;
-use saranwrap::wire::{Item, Reader, Writer};
+use saranwrap::wire::{Item, Reader, Writer, tag};
 use saranwrap::{Kind, Link, Request, Side};
 
 /// Any bytes: reading ends, moves forward, and what was read comes back when it is written.
@@ -20,6 +21,7 @@ pub fn wire(bytes: &[u8]) {
     // Compared as text, in which a float that is no number equals itself.
     assert_eq!(format!("{:?}", self::items(out.as_slice())), format!("{items:?}"));
     let _ = Request::read(&mut Reader::new(bytes));
+    place(bytes);
     if let Ok(Some(step)) = Step::read(&mut Reader::new(bytes)) {
         let mut again = Writer::new();
         step.write(&mut again);
@@ -27,6 +29,20 @@ pub fn wire(bytes: &[u8]) {
             Step::read(&mut Reader::new(&[again.as_slice(), &vec![0xf6; step.argc]].concat())).ok(),
             Some(Some(step))
         );
+    }
+}
+
+/// A place in a block comes back as it was written.
+fn place(bytes: &[u8]) {
+    let mut reader = Reader::new(bytes);
+    if reader.next().ok() == Some(Item::Tag(tag::BLOCK))
+        && let Ok(place) = Place::read(&mut reader)
+    {
+        let mut again = Writer::new();
+        place.write(&mut again);
+        let mut reader = Reader::new(again.as_slice());
+        assert_eq!(reader.next().ok(), Some(Item::Tag(tag::BLOCK)));
+        assert_eq!(Place::read(&mut reader).ok(), Some(place));
     }
 }
 

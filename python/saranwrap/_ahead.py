@@ -41,7 +41,8 @@ def _by_walking(make: Callable[[Any], Any], kind: type | tuple[type, ...], proof
     """Iterators that keep their place to themselves, but tell how much is left."""
 
     def shadow(iterator: Any, farthest: int) -> tuple[Any, int] | None:
-        source = gc.get_referents(iterator)[:1]
+        # What C code made is first of all held together with its class, from some version of the interpreter on.
+        source = [held for held in gc.get_referents(iterator) if held is not type(iterator)][:1]
         if not source or not isinstance(source[0], kind):
             return None  # one that has ended lets go of its source
         made = make(source[0])

@@ -39,7 +39,8 @@ test_writing = cases(
     same("setattr(x, 'y', 'text')", Point(1, 2)),
     same("del x.x", Point(1, 2)),
     same("del x.x; x.x", Point(1, 2)),
-    same("del x.missing", Point(1, 2)),
+    # CPython 3.13 says by another word what is missing from an object that was unpickled, as the one in the child was.
+    same("x.__dict__ = dict(vars(x)); del x.missing", Point(1, 2)),
     same("delattr(x, 'y'); hasattr(x, 'y')", Point(1, 2)),
     same("x.x += 1; x.x", Point(1, 2)),
     same("x.tags += ['b']; x.tags", Item("pen", 1.0, ["a"])),

@@ -11,7 +11,7 @@ use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::{Cursor, lock};
-use crate::convert::{Decoder, Encoder, Mode, Told};
+use crate::convert::{Decoder, Encoder, Mark, Mode, Told};
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional, takes_arguments};
 use crate::loans::{self, Change, Key, Scope};
@@ -174,8 +174,9 @@ impl Session {
         let _scope = Scope::enter(key);
         let mut out = Writer::with_capacity(64);
         let mut encoder = Encoder::new(slf, &mut out, key, Mode::Normal);
+        let start = if first { Mark::START } else { encoder.mark() };
         if let Err(fault) = write(&mut encoder, &News { session: slf, key, first }) {
-            encoder.take_back();
+            encoder.take_back(&start);
             return Err(session.fail(py, fault));
         }
         let answer = session.link.ask(host, out.as_slice(), None);

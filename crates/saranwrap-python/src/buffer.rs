@@ -66,7 +66,8 @@ impl BufferProxy {
     /// Called by the interpreter only, as `bf_getbuffer`.
     #[allow(unsafe_code)]
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
-        let py = slf.py();
+        // Held for the length of the call; see `special::ask`.
+        let (slf, py) = (slf.clone(), slf.py());
         let proxy = slf.as_super().get();
         let name = PyString::intern(py, "__buffer__");
         let none = PyTuple::empty(py);

@@ -72,7 +72,10 @@ pub(crate) fn named(py: Python<'_>, class: &'static names::Name, message: &str) 
     match class.get(py).and_then(|class| class.call1((message,))) {
         Ok(instance) => PyErr::from_value(instance),
         Err(error) => {
-            let fallback = PyRuntimeError::new_err(message.to_owned());
+            // Made here and now. One that is made when it is looked at lets go of the interpreter for that, and an interpreter that
+            // is about to end, where no class can be looked up any more, cannot be had back.
+            let made = py.get_type::<PyRuntimeError>().call1((message,));
+            let fallback = made.map_or_else(|worse| worse, PyErr::from_value);
             fallback.set_cause(py, Some(error));
             fallback
         }

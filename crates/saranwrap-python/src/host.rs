@@ -313,6 +313,7 @@ impl<'py> PyHost<'_, 'py> {
         };
         let encoder = Encoder::new(self.session, out, key, mode);
         let mut encoder = encoder.answering(&performed.arguments);
+        let start = encoder.mark();
         let result = match &performed.answer {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
@@ -321,7 +322,7 @@ impl<'py> PyHost<'_, 'py> {
         };
         let result = result.and_then(|()| then(&mut encoder));
         if result.is_err() {
-            encoder.take_back();
+            encoder.take_back(&start);
         }
         if holds_objects(performed.answer.object()) {
             self.leaving.borrow_mut().push(performed.answer.object().clone());
@@ -356,9 +357,10 @@ impl<'py> PyHost<'_, 'py> {
     fn raise(&self, error: PyErr, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> Result<()> {
         let value = error.into_value(self.session.py()).into_bound(self.session.py()).into_any();
         let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
+        let start = encoder.mark();
         let result = encoder.raised(&value).and_then(|()| then(&mut encoder));
         if result.is_err() {
-            encoder.take_back();
+            encoder.take_back(&start);
         }
         self.leaving.borrow_mut().push(value);
         result

@@ -19,19 +19,21 @@ pub(crate) struct MethodCall {
 impl MethodCall {
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let proxy = self.proxy.get();
-        Session::call_attribute(proxy.session.bind(py), proxy.id, self.name.bind(py), args, kwargs)
+        // Held for the length of the call; see `special::ask`.
+        let (slf, py) = (slf.clone(), slf.py());
+        let proxy = slf.get().proxy.get();
+        Session::call_attribute(proxy.session.bind(py), proxy.id, slf.get().name.bind(py), args, kwargs)
     }
 
     /// For what finds it all the same, such as a monitor of calls.
-    fn __getattribute__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let proxy = self.proxy.get();
-        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[self.name.bind(py).as_any()])?.getattr(name)
+    fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let (slf, py) = (slf.clone(), slf.py());
+        let proxy = slf.get().proxy.get();
+        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[slf.get().name.bind(py).as_any()])?.getattr(name)
     }
 }
 

@@ -284,7 +284,8 @@ impl State {
 
 /// Record that `op` is done with what the promise stands for.
 pub(crate) fn record<'py>(slf: &Bound<'py, Promise>, op: Op, args: Args) -> PyResult<Bound<'py, Promise>> {
-    let py = slf.py();
+    // Held for the length of the call, since looking through the arguments may run code; see `special::ask`.
+    let (slf, py) = (&slf.clone(), slf.py());
     let promise = slf.get();
     let pipeline = promise.pipeline.get();
     pipeline.check_thread(py)?;

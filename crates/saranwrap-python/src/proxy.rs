@@ -19,8 +19,9 @@ use crate::names;
 use crate::session::Session;
 
 thread_local! {
-    /// The AttributeError on its way from `__getattribute__` to `__getattr__`; see there.
-    static MISSING: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// The AttributeError on its way from `__getattribute__` to `__getattr__`, see there; and the proxy, which has to last until
+    /// then.
+    static MISSING: RefCell<Option<(PyErr, Py<Proxy>)>> = const { RefCell::new(None) };
 }
 
 /// The base of every proxy. It has no public attribute of its own: all belong to the object behind it.
@@ -48,9 +49,11 @@ impl Proxy {
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        // Held for the length of the call; see `special::ask`.
+        let slf = &slf.clone();
         Self::attribute(slf, name).inspect_err(|error| {
             if error.is_instance_of::<PyAttributeError>(slf.py()) {
-                let before = MISSING.replace(Some(error.clone_ref(slf.py())));
+                let before = MISSING.replace(Some((error.clone_ref(slf.py()), slf.clone().unbind())));
                 drop(before);
             }
         })
@@ -59,12 +62,13 @@ impl Proxy {
     /// PyO3 calls this after an AttributeError, and without it would raise one of its own: the remote one is the right one.
     fn __getattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         match MISSING.take() {
-            Some(error) => Err(error),
-            None => Self::attribute(slf, name),
+            Some((error, _held)) => Err(error),
+            None => Self::attribute(&slf.clone(), name),
         }
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> PyResult<()> {
+        let slf = &slf.clone();
         let proxy = slf.get();
         let session = proxy.session.bind(slf.py());
         if proxy.derived() {
@@ -74,6 +78,7 @@ impl Proxy {
     }
 
     fn __delattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>) -> PyResult<()> {
+        let slf = &slf.clone();
         let proxy = slf.get();
         let session = proxy.session.bind(slf.py());
         if proxy.derived() {

@@ -444,7 +444,8 @@ impl Session {
             queued.len() >= MANY_RELEASES
         };
         self.ahead.given_back(held_at);
-        Python::attach(|py| {
+        // A proxy may outlive the interpreter. Then nobody asks for the live ones any more.
+        Python::try_attach(|py| {
             let gone = {
                 let mut imports = lock(&self.imports);
                 match imports.get(&id) {

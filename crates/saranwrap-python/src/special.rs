@@ -66,7 +66,8 @@ macro_rules! descriptors {
             }
 
             fn _saran_repr_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-                let text = ask(slf, "__repr__", &[])?;
+                let slf = slf.clone();
+                let text = ask(&slf, "__repr__", &[])?;
                 match slf.get().session.get().side() {
                     Side::Parent => Ok(PyString::new(slf.py(), "saran:").as_any().add(text)?),
                     Side::Child => Ok(text),

@@ -1,5 +1,7 @@
 //! Python object -> wire: what crosses by value and what on loan. The rest goes on to `references`.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::exceptions::{PyBaseException, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -36,7 +38,13 @@ pub(crate) enum Mode {
 pub(crate) struct Mark {
     len: usize,
     given: usize,
+    blocks: usize,
     lent: u64,
+}
+
+impl Mark {
+    /// The beginning of a message that begins its chain: nothing is lent yet.
+    pub(crate) const START: Self = Self { len: 0, given: 0, blocks: 0, lent: 0 };
 }
 
 /// How far the steps of a pipeline are written.
@@ -68,6 +76,8 @@ pub(crate) struct Encoder<'a, 'py> {
     pub(super) steps: Option<Steps<'py>>,
     /// Whether this is an answer's value: the child's own code has let go of what it does not keep.
     pub(super) answers: bool,
+    /// How many modules the other side had been told of before this message.
+    told: usize,
 }
 
 impl<'a, 'py> Encoder<'a, 'py> {
@@ -85,6 +95,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             given_away: (mode != Mode::Normal).then(AddressMap::default),
             steps: None,
             answers: false,
+            told: session.get().told.load(Ordering::Relaxed),
         }
     }
 
@@ -107,24 +118,28 @@ impl<'a, 'py> Encoder<'a, 'py> {
 
     /// How far it is written, and what was given out and lent: what `back_to` goes back to.
     pub(crate) fn mark(&self) -> Mark {
-        Mark { len: self.out.len(), given: self.given.len(), lent: loans::made(self.key) }
+        // Only a parent lends: what a child gives by value is given away.
+        let lent = if self.session.get().side() == Side::Parent { loans::made(self.key) } else { 0 };
+        Mark { len: self.out.len(), given: self.given.len(), blocks: self.blocks.len(), lent }
     }
 
     /// Take back what was written since.
     pub(crate) fn back_to(&mut self, mark: &Mark) {
+        let session = self.session.get();
         self.out.truncate(mark.len);
-        loans::retract(self.key, mark.lent);
+        if session.side() == Side::Parent {
+            loans::retract(self.key, mark.lent);
+        }
         let releases: Vec<(u64, u64)> = self.given.drain(mark.given..).map(|id| (id, 1)).collect();
-        let dropped = self.session.get().exports().take_back(&releases);
+        let dropped = session.exports().take_back(&releases);
         drop(dropped);
+        self.blocks.drain(mark.blocks..).for_each(|place| session.arena.take_back(place));
     }
 
-    /// The message will not be sent: nothing was given out after all.
-    pub(crate) fn take_back(&mut self) {
-        let releases: Vec<(u64, u64)> = self.given.drain(..).map(|id| (id, 1)).collect();
-        let dropped = self.session.get().exports().take_back(&releases);
-        drop(dropped);
-        self.blocks.drain(..).for_each(|place| self.session.get().arena.take_back(place));
+    /// The message will not be sent: nothing was given out, lent or told after all. `start` is where it begins.
+    pub(crate) fn take_back(&mut self, start: &Mark) {
+        self.back_to(start);
+        self.session.get().told.store(self.told, Ordering::Relaxed);
     }
 
     pub(crate) fn value(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {

@@ -13,7 +13,7 @@ const WITHIN_MESSAGE: u64 = 1 << 62;
 
 pub(crate) use bulk::is_array;
 pub(crate) use decode::{Decoder, Promised, Told};
-pub(crate) use encode::{Encoder, Mode};
+pub(crate) use encode::{Encoder, Mark, Mode};
 pub(crate) use foresee::foreseen;
 pub(crate) use references::{has_id, is_for_asker};
 pub(crate) use steps::{Report, report};

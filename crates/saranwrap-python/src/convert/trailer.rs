@@ -56,14 +56,25 @@ impl<'py> Encoder<'_, 'py> {
         self.answers = false;
         self.out.array(2);
         self.out.array(changes.len());
-        for change in changes {
-            self.change(&change)?;
+        for change in &changes {
+            self.change(change)?;
         }
         self.out.array(news.len());
         for module in news {
             self.out.text(module);
         }
+        // Only now: where one of them cannot be sent, none is, and all have to be told the next time.
+        changes.iter().for_each(|change| self.agree(change));
         Ok(())
+    }
+
+    fn agree(&self, change: &Change<'py>) {
+        match &change.content {
+            Content::Memory(..) => {}
+            // Not settled: what is larger would no longer be compared.
+            Content::Array(bytes) => loans::agree_on_array(self.key, change.number, bytes),
+            Content::Bytes(_) | Content::Items(_) => loans::settle(self.key, change.number, self.session.py()),
+        }
     }
 
     pub(super) fn change(&mut self, change: &Change<'py>) -> Result<()> {
@@ -72,7 +83,6 @@ impl<'py> Encoder<'_, 'py> {
         match &change.content {
             Content::Bytes(bytes) => {
                 self.content(&Lent::of(bytes)?, 0..bytes.len())?;
-                loans::settle(self.key, change.number, bytes.py());
             }
             Content::Memory(memory, parts) => {
                 let lent = Lent::of(memory)?;
@@ -89,15 +99,12 @@ impl<'py> Encoder<'_, 'py> {
                 self.out.array(2);
                 self.out.u64(0);
                 self.content(&lent, 0..lent.len())?;
-                // Not settled: what is larger would no longer be compared.
-                loans::agree_on_array(self.key, change.number, bytes);
             }
             Content::Items(items) => {
                 self.out.array(items.len());
                 for item in items {
                     self.changed_item(change, item)?;
                 }
-                loans::settle(self.key, change.number, self.session.py());
             }
         }
         Ok(())
