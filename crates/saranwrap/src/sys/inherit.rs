@@ -17,7 +17,6 @@ const STATUS: &[&str] = &[
     "Groups",
     "NSpgid",
     "NSsid",
-    "SigIgn",
     "CapInh",
     "CapPrm",
     "CapEff",
@@ -30,6 +29,9 @@ const STATUS: &[&str] = &[
     "Mems_allowed",
     "THP_enabled",
 ];
+
+/// Signals 32 and 33, which the C library keeps for itself: whether they are ignored changes when it first needs them.
+const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 
 /// Copies of the descriptors that a program started now would find open, but for 0 and 2, which are given to each child anew.
 pub fn descriptors() -> io::Result<Vec<Placed>> {
@@ -114,9 +116,13 @@ pub fn attributes() -> String {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/thread-self/{name}")).unwrap_or_default();
     let mut text = String::new();
     for line in read("status").lines() {
-        if line.split_once(':').is_some_and(|(name, _)| STATUS.contains(&name)) {
-            text.push_str(line);
-            text.push('\n');
+        match line.split_once(':') {
+            Some(("SigIgn", set)) => {
+                let set = u64::from_str_radix(set.trim(), 16).unwrap_or_default() & !OF_THE_C_LIBRARY;
+                let _ = writeln!(text, "SigIgn {set:x}");
+            }
+            Some((name, _)) if STATUS.contains(&name) => text.extend([line, "\n"]),
+            _ => {}
         }
     }
     for name in ["limits", "oom_score_adj", "cgroup"] {
