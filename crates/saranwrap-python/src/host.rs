@@ -75,6 +75,8 @@ enum Answer<'py> {
     Root(Bound<'py, PyAny>),
     /// What it lends by the buffer protocol.
     Buffer(Bound<'py, PyAny>),
+    /// What it offers of its columns.
+    Arrow(Bound<'py, PyAny>),
     /// By value to any depth.
     Copy(Bound<'py, PyAny>, Mode),
     /// What was to be called: the asker is to do it.
@@ -86,6 +88,7 @@ impl<'py> Answer<'py> {
         let (Self::Plain(object)
         | Self::Root(object)
         | Self::Buffer(object)
+        | Self::Arrow(object)
         | Self::Copy(object, _)
         | Self::Uncalled(object)) = self;
         object
@@ -249,6 +252,9 @@ impl<'py> PyHost<'_, 'py> {
                 self.call_attribute(attribute, args, kwargs, guarded)
             }
             (Op::Special, [name, _]) if is_buffer(name) => Ok(Answer::Buffer(object()?)),
+            (Op::Special, [name, _]) if is_arrow(name) => {
+                Ok(Answer::Arrow(names::ARROW_TAKEN.get(py)?.call1((self.session, object()?, name))?))
+            }
             (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
             (Op::Super, [class, name, rest @ ..]) => {
                 let rest = PyTuple::new(py, rest)?;
@@ -318,6 +324,7 @@ impl<'py> PyHost<'_, 'py> {
             Answer::Root(object) => encoder.reference(object),
             Answer::Uncalled(object) => encoder.uncalled(object),
             Answer::Buffer(object) => encoder.buffer(object),
+            Answer::Arrow(object) => encoder.arrow(object),
         };
         let result = result.and_then(|()| then(&mut encoder));
         if result.is_err() {
@@ -398,6 +405,11 @@ fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode
 /// Whether the special method is the one by which an object lends its buffer.
 fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
     name.cast_exact::<PyString>().is_ok_and(|name| name == "__buffer__")
+}
+
+/// Whether it is one of those by which an object offers its columns to other libraries (Arrow's PyCapsule interface).
+fn is_arrow(name: &Bound<'_, PyAny>) -> bool {
+    name.cast_exact::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|name| name.starts_with("__arrow_c_")))
 }
 
 fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {
