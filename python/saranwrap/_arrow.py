@@ -17,6 +17,7 @@ import types
 
 from saranwrap._members import locate
 from saranwrap._native import OPS
+from saranwrap._remote import RemoteType
 from saranwrap.errors import NotTransparent
 
 TYPE_CHECKING = False
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 SPECIAL = OPS["special"]
 # How these cross; the numbers are those of `kinds.rs`.
 ARROW, FRAME = 6, 7
+
+# What crosses as a table.
+_TABLES = frozenset({"table", "pandas.DataFrame", "polars.DataFrame", "polars.Series"})
 
 # A record batch, as the description of Arrow's messages numbers its fields.
 _BUFFERS, _COMPRESSION = 2, 3
@@ -67,7 +71,8 @@ def route(cls: type) -> int | None:
 def _arrow_kind(cls: type) -> str | None:
     """What a class of pyarrow's is called on the wire. All of these are immutable."""
     pyarrow = _loaded("pyarrow")
-    if pyarrow is None:
+    # A class that stands for a remote one counts as the local one, and its instances are nothing that pyarrow can read.
+    if pyarrow is None or isinstance(cls, RemoteType):
         return None
     exact = {
         pyarrow.Table: "table",
@@ -126,7 +131,7 @@ def _write(pyarrow: Any, sink: Any, schema: Any, kind: str, obj: Any) -> None:
     # Nothing is compressed: what is compressed must be unpacked by the receiver, who cannot know how large it gets.
     options = pyarrow.ipc.IpcWriteOptions(allow_64bit=True, compression=None)
     with pyarrow.ipc.new_stream(sink, schema, options=options) as writer:
-        if kind in {"table", "pandas.DataFrame", "polars.DataFrame"}:
+        if kind in _TABLES:
             writer.write_table(obj)
         for batch in _batches(pyarrow, schema, kind, obj):
             writer.write_batch(batch)
@@ -137,7 +142,7 @@ def _batches(pyarrow: Any, schema: Any, kind: str, obj: Any) -> Iterable[Any]:
         return [obj]
     if kind == "array":
         return [pyarrow.RecordBatch.from_arrays([obj], schema=schema)]
-    if kind in {"chunks", "polars.Series"}:
+    if kind == "chunks":
         return (pyarrow.RecordBatch.from_arrays([chunk], schema=schema) for chunk in obj.chunks)
     return []
 
@@ -145,7 +150,7 @@ def _batches(pyarrow: Any, schema: Any, kind: str, obj: Any) -> Iterable[Any]:
 def _schema_of(pyarrow: Any, kind: str, obj: Any) -> Any:
     if kind == "schema":
         return obj
-    if kind in {"table", "batch", "pandas.DataFrame", "polars.DataFrame"}:
+    if kind in {*_TABLES, "batch"}:
         return obj.schema
     if kind == "field":
         return pyarrow.schema([obj])
@@ -153,32 +158,44 @@ def _schema_of(pyarrow: Any, kind: str, obj: Any) -> Any:
 
 
 def _framed(kind: str, frame: Any) -> Any:
-    """The columns of a frame, if Arrow can hold all that it is."""
+    """The columns of a frame, if Arrow can hold all that it is.
+
+    pandas knows more kinds of objects than Arrow, and either may come back as another kind. So it is tried here what will be made
+    of them there.
+    """
     pyarrow = _pyarrow(f"fetch a `{kind}` by value")
     try:
-        table = pyarrow.Table.from_pandas(frame) if kind == "pandas.DataFrame" else _of_polars(pyarrow, kind, frame)
-        same = table is not None and _is_same(kind, frame, _frame(kind, table))
+        if kind == "pandas.DataFrame":
+            table = pyarrow.Table.from_pandas(frame)
+        else:
+            table = (frame.to_frame() if kind == "polars.Series" else frame).to_arrow()
+        same = _may_be_frame(pyarrow, kind, table) and _is_same(kind, frame, _frame(kind, table))
     except (pyarrow.ArrowException, TypeError, ValueError, NotImplementedError):
         same = False
     if not same:
         raise NotTransparent(
-            f"cannot fetch this `{kind}` by value without pickle: it holds what Arrow cannot; wrap with trust=True to allow pickle"
+            f"cannot fetch this `{kind}` by value without pickle: Arrow cannot hold all of it; wrap with trust=True to allow pickle"
         )
     return table
 
 
-def _of_polars(pyarrow: Any, kind: str, frame: Any) -> Any:
-    if kind == "polars.Series":
-        found = frame.rename("").to_arrow()
-        return found if isinstance(found, pyarrow.ChunkedArray) else pyarrow.chunked_array([found])
-    return frame.to_arrow()
+def _may_be_frame(pyarrow: Any, kind: str, table: Any) -> bool:
+    """Whether all columns are of plain types: pyarrow ends the process on some others that it should make a frame of pandas of."""
+    return kind != "pandas.DataFrame" or all(
+        not field.num_fields
+        and not isinstance(field, pyarrow.BaseExtensionType)
+        and not pyarrow.types.is_run_end_encoded(field)
+        for column in table.schema.types
+        for field in (column, column.value_type if pyarrow.types.is_dictionary(column) else column)
+    )
 
 
 def _frame(kind: str, table: Any) -> Any:
     """The frame that a table, or the column that it has, is."""
     if kind == "pandas.DataFrame":
         return table.to_pandas()
-    return _loaded("polars").from_arrow(table)
+    frame = _loaded("polars").from_arrow(table)
+    return frame.to_series() if kind == "polars.Series" else frame
 
 
 def _is_same(kind: str, frame: Any, again: Any) -> bool:
@@ -186,7 +203,7 @@ def _is_same(kind: str, frame: Any, again: Any) -> bool:
     if kind == "polars.DataFrame":
         return bool(again.schema == frame.schema)
     if kind == "polars.Series":
-        return bool(again.dtype == frame.dtype and not frame.name)
+        return bool(again.dtype == frame.dtype)
     return bool(
         again.equals(frame)
         and again.dtypes.equals(frame.dtypes)
@@ -226,19 +243,26 @@ def build(session: Session, kind: str, extensions: tuple[str, ...], memory: Any)
             found.validate(full=True)
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, struct.error) as error:
         raise ValueError(f"the other side sent a {kind} of Arrow that is none: {error}") from None
-    missing = set(extensions) - set(_extensions(pyarrow, _schema_of(pyarrow, kind.replace("polars.Series", "chunks"), found)))
+    missing = set(extensions) - set(_extensions(pyarrow, _schema_of(pyarrow, kind, found)))
     if missing:
         raise NotTransparent(
             f"cannot {act}: its extension type {sorted(missing)[0]!r} is not registered with pyarrow in this process"
         )
-    return found if "." not in kind else _framed_again(act, kind, found)
+    return found if "." not in kind else _framed_again(pyarrow, act, kind, found)
 
 
-def _framed_again(act: str, kind: str, found: Any) -> Any:
+def _framed_again(pyarrow: Any, act: str, kind: str, found: Any) -> Any:
     library = kind.partition(".")[0]
     if _loaded(library) is None:
         raise NotTransparent(f"cannot {act}: this process has not imported {library}")
-    return _frame(kind, found)
+    if not _may_be_frame(pyarrow, kind, found):
+        raise ValueError(f"the other side sent a {kind} with columns that it cannot have")
+    try:
+        return _frame(kind, found)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  a panic of polars is no `Exception`
+        raise ValueError(f"the other side sent a {kind} that is none: {error}") from None
 
 
 def _own(pyarrow: Any, memory: Any) -> Any:
@@ -253,7 +277,7 @@ def _own(pyarrow: Any, memory: Any) -> Any:
 
 def _read(pyarrow: Any, kind: str, buffer: Any) -> Any:
     with pyarrow.ipc.open_stream(buffer) as reader:
-        if kind in {"table", "pandas.DataFrame", "polars.DataFrame"}:
+        if kind in _TABLES:
             return reader.read_all()
         schema = reader.schema
         batches = list(reader)
@@ -269,7 +293,7 @@ def _read(pyarrow: Any, kind: str, buffer: Any) -> Any:
         return schema.field(0).type
     if kind == "array" and len(batches) == 1:
         return batches[0].column(0)
-    if kind in {"chunks", "polars.Series"}:
+    if kind == "chunks":
         return pyarrow.chunked_array([batch.column(0) for batch in batches], schema.field(0).type)
     raise ValueError(f"{len(batches)} batches make no such thing")
 
@@ -351,7 +375,11 @@ def offered(proxy: Any, name: str) -> Callable[..., Any]:
 def _offer(proxy: Any, name: str, *args: Any, **kwargs: Any) -> Any:
     _pyarrow(f"take what a proxy offers by {name}")
     session, target, _ = locate(proxy)
-    found = session.request(SPECIAL, target, (name, ()))
+    # A child may not say the old name to its parent, where it could be given any address.
+    asked = "__arrow_c_stream__" if name == "_export_to_c" else name
+    found = session.request(SPECIAL, target, (asked, ()))
+    if name == "_export_to_c" and _arrow_kind(type(found)) == "table":
+        found = found.to_reader()
     return getattr(found, name)(*args, **kwargs)
 
 

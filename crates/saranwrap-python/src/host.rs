@@ -409,7 +409,8 @@ fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
 
 /// Whether it is one of those by which an object offers its columns to other libraries (Arrow's PyCapsule interface).
 fn is_arrow(name: &Bound<'_, PyAny>) -> bool {
-    name.cast_exact::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|name| name.starts_with("__arrow_c_")))
+    let offers = |name: &str| name.starts_with("__arrow_c_") || name == "_export_to_c";
+    name.cast_exact::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(offers))
 }
 
 fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {

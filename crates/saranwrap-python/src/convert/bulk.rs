@@ -86,8 +86,7 @@ impl<'py> Encoder<'_, 'py> {
     pub(crate) fn arrow(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
         let py = object.py();
         let parts = names::ARROW_PARTS.get(py)?.call1((object,))?;
-        let (kind, extensions, len, fill) =
-            parts.extract::<(String, Bound<'py, PyAny>, usize, Bound<'py, PyAny>)>()?;
+        let (kind, extensions, len, fill) = parts.extract::<(String, Bound<'py, PyAny>, usize, Bound<'py, PyAny>)>()?;
         let number = if self.given_away.is_some() || (self.lends_arrays() && !self.answers) {
             self.loan_number(object)
         } else {
