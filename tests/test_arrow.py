@@ -12,10 +12,10 @@ import sys
 
 import pytest
 import saranwrap
+from saranwrap import _arrow
 
 pa = pytest.importorskip("pyarrow", reason="the extra saranwrap[arrow] is not installed")
-import pyarrow.compute as pc
-from saranwrap import _arrow
+pc = pytest.importorskip("pyarrow.compute")
 
 LARGE = 20_000
 
@@ -244,8 +244,6 @@ def test_what_a_trusted_child_sends_is_not_copied():
         there = child.wrap_module("tests.arrows")
         found = saranwrap.local(there.table(LARGE))
         assert child._session.blocks()[2] == 1
-        # What lies there already is lent once more by its place: the child reads it where it wrote it.
-        assert there.total(found) == sum(range(LARGE))
         del found
         gc.collect()
         assert child._session.blocks()[2] == 0

@@ -114,7 +114,7 @@ def parts(obj: Any) -> tuple[str, tuple[str, ...], int, Callable[[Any], None]]:
     def fill(memory: Any) -> None:
         try:
             _fill(pyarrow, memory, schema, kind, obj)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is
             # Its frames would hold the memory.
             raise error.with_traceback(None) from None
 
@@ -246,7 +246,7 @@ def build(session: Session, kind: str, extensions: tuple[str, ...], memory: Any)
     missing = set(extensions) - set(_extensions(pyarrow, _schema_of(pyarrow, kind, found)))
     if missing:
         raise NotTransparent(
-            f"cannot {act}: its extension type {sorted(missing)[0]!r} is not registered with pyarrow in this process"
+            f"cannot {act}: its extension type {min(missing)!r} is not registered with pyarrow in this process"
         )
     return found if "." not in kind else _framed_again(pyarrow, act, kind, found)
 
