@@ -241,7 +241,7 @@ def build(session: Session, kind: str, extensions: tuple[str, ...], memory: Any)
         found = _read(pyarrow, kind, buffer)
         if suspect and hasattr(found, "validate"):
             found.validate(full=True)
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, struct.error) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, LookupError, struct.error) as error:
         raise ValueError(f"the other side sent a {kind} of Arrow that is none: {error}") from None
     missing = set(extensions) - set(_extensions(pyarrow, _schema_of(pyarrow, kind, found)))
     if missing:
