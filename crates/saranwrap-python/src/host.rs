@@ -251,11 +251,7 @@ impl<'py> PyHost<'_, 'py> {
                 let attribute = object()?.getattr(name.cast::<PyString>()?)?;
                 self.call_attribute(attribute, args, kwargs, guarded)
             }
-            (Op::Special, [name, _]) if is_buffer(name) => Ok(Answer::Buffer(object()?)),
-            (Op::Special, [name, _]) if is_arrow(name) => {
-                Ok(Answer::Arrow(names::ARROW_TAKEN.get(py)?.call1((self.session, object()?, name))?))
-            }
-            (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
+            (Op::Special, [name, args]) => self.special(object()?, name, args),
             (Op::Super, [class, name, rest @ ..]) => {
                 let rest = PyTuple::new(py, rest)?;
                 plain(names::SUPER.get(py)?.call1((object()?, class, name, rest)))
@@ -276,6 +272,23 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => Err(unknown(op, args.len())),
         }
+    }
+
+    /// A special method; those that lend memory have answers of their own.
+    fn special(
+        &self,
+        object: Bound<'py, PyAny>,
+        name: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+    ) -> Result<Answer<'py>> {
+        if is_buffer(name) {
+            return Ok(Answer::Buffer(object));
+        }
+        if is_arrow(name) {
+            let taken = names::ARROW_TAKEN.get(name.py())?.call1((self.session, object, name))?;
+            return Ok(Answer::Arrow(taken));
+        }
+        Ok(Answer::Plain(special::apply(&object, name, args)?))
     }
 
     /// Call what was fetched to be called, unless that is the asker's business.
