@@ -138,6 +138,17 @@ class Block(Repeated):
         self.contestant.ask("lay_out", self.length)
 
 
+class Columns(Block):
+    """The same as the one column of a table of pyarrow."""
+
+    def lay_out(self) -> None:
+        import pyarrow as pa
+
+        super().lay_out()
+        self.contestant.ask("lay_out_table")
+        self.contestant.names |= {"t": pa.table({"x": self.contestant.names["a"]}), "table": pa.table}
+
+
 class Idle(Repeated):
     """One call, after both sides had nothing to do for 10 ms; the median of some."""
 

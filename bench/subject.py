@@ -75,6 +75,17 @@ class Root:
 
         return float(np.asarray(array)[-1])
 
+    def lay_out_table(self) -> None:
+        """Make the table that goes out."""
+        import pyarrow as pa
+
+        self.table = pa.table({"x": self.block})
+
+    def take_table(self, table: Any) -> float:
+        """Receive a table, and show by its last number that it has arrived."""
+        found: float = table["x"][-1].as_py()
+        return found
+
     def take_bytes(self, data: bytes) -> float:
         """`take`, for those that carry bytes only."""
         import numpy as np

@@ -117,6 +117,14 @@ def _block(size: str, act: str, goal: float | str | None) -> Workload:
     return Workload(key, _one(row), measure, (act,), lasting=size != "1 MB")
 
 
+def _table(act: str) -> Workload:
+    def measure(make: Maker, scale: Scale, rows: tuple[str, ...]) -> Measure:
+        return measures.Columns(make, scale, rows, f"table-{act}", scale.large)
+
+    row = Row(f"table-{act}-100mb", f"100 MB table of pyarrow {act}", "GB/s", Better.MORE)
+    return Workload(row.key, _one(row), measure, (f"table-{act}",), lasting=True)
+
+
 def _start(way: str, goal: float | str | None) -> Workload:
     row = Row(f"start-{way}", f"wrap to first answer, {way}", "ms", Better.LESS, goal)
     return Workload(row.key, _one(row), partial(measures.Start, way=way), ("call",), way)
@@ -162,6 +170,8 @@ WORKLOADS = (
     _block("1 MB", "in", 5),
     _block("100 MB", "out", "60 % of memcpy"),
     _block("100 MB", "in", "60 % of memcpy"),
+    _table("out"),
+    _table("in"),
     _start("warm", 3),
     _start("cold", "raw pipe + 10"),
     Workload("children", _crowded, measures.Many, ("call",), ANY, lasting=True),

@@ -1486,6 +1486,35 @@ def test_an_array_that_is_none(liar, name):
     assert session.blocks() == (0, 0, 0)
 
 
+FALSE_COLUMNS = {
+    "of rubbish in a block": Tag(lie.ARROW, [0, ["table", [], block()]]),
+    "of rubbish in the body": Tag(lie.ARROW, [0, ["array", [], b"7" * 500]]),
+    "of nothing": Tag(lie.ARROW, [0, ["batch", [], b""]]),
+    "of no kind": Tag(lie.ARROW, [0, [5, [], b""]]),
+    "of an unknown kind": Tag(lie.ARROW, [0, ["object", [], b""]]),
+    "with extensions that are none": Tag(lie.ARROW, [0, ["table", 5, b""]]),
+    "on loan": Tag(lie.ARROW, [1, ["table", [], b""]]),
+    "that are a number": Tag(lie.ARROW, [0, ["table", [], 5]]),
+    "with too few parts": Tag(lie.ARROW, [0, ["table"]]),
+}
+
+
+@pytest.fixture(scope="module")
+def pyarrow():
+    """It reserves addresses for all that it will ever allocate, which is not to be counted as what a child has claimed."""
+    library = pytest.importorskip("pyarrow")
+    library.allocate_buffer(1 << 20)
+    return library
+
+
+@pytest.mark.parametrize("name", FALSE_COLUMNS)
+def test_columns_that_are_none(pyarrow, liar, name):
+    session = liar(hello(), ["fill", FILLED], *answer(FALSE_COLUMNS[name]), FOREVER)
+    survives(session)
+    gc.collect()
+    assert session.blocks() == (0, 0, 0)
+
+
 def test_an_array_by_hand(liar):
     numpy = pytest.importorskip("numpy")
     session = liar(hello(), ["fill", FILLED], *answer(given_array(block(length=8), "<f8", [1])))

@@ -79,6 +79,8 @@ class Pipe(Spoken):
         "iterate": "for n in range(length): ask('call', ('item', (n,)))",
         "out": "ask('get', 'block')",
         "in": "ask('call', ('take', (a,)))",
+        "table-out": "ask('get', 'table')",
+        "table-in": "ask('call', ('take_table', (t,)))",
     }
     ways = ("warm", "cold")
 

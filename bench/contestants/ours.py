@@ -14,6 +14,8 @@ ACTS = AS_LOCAL | {
     "batches": "for _ in local(p.items): pass",
     "out": "asarray(block)",
     "in": "p.take(a)",
+    "table-out": "table(p.table)",
+    "table-in": "p.take_table(t)",
     "pipeline": "with pipeline(p) as q:\n    r = q.a.b.c\nresult(r)",
 }
 

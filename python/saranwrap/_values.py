@@ -27,6 +27,9 @@ REFERENCE, KNOWN, NAMED, PICKLE, VALUED, BY_VALUE = 0, 1, 2, 3, 4, 5
 # The immutable built-ins that can be subclassed. The order matters to nobody: a class can have only one of them as a base.
 VALUE_BASES: tuple[type, ...] = (str, bytes, int, float, complex, tuple, frozenset)
 
+# Where the classes of columnar data say that they live.
+_COLUMNAR = ("pyarrow.lib", "polars.dataframe.frame", "polars.series.series", "pandas", "pandas.core.frame")
+
 # What a class without an idea of equality of its own has.
 IDENTITY = object.__eq__
 
@@ -190,6 +193,11 @@ def route(session: Session, obj: Any) -> int:
         return KNOWN
     if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
         return NAMED
+    if any(base.__module__ in _COLUMNAR for base in cls.__mro__):
+        from saranwrap import _arrow
+
+        if (columnar := _arrow.route(cls)) is not None:
+            return columnar
     if issubclass(cls, VALUE_BASES) or any(base.__qualname__ == "tzinfo" for base in cls.__mro__):
         from saranwrap import _valued
 

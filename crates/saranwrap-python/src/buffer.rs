@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString, PyTuple, PyType};
-use saranwrap::arena::{Arena, Held};
+use saranwrap::arena::{Arena, Held, Place, Room};
 use saranwrap::link::Link;
 use saranwrap::op::Op;
 
@@ -418,6 +418,23 @@ impl Drop for Lent<'_> {
         // SAFETY: the view was filled, is released once, and the interpreter is attached, which `py` is the proof of.
         unsafe { ffi::PyBuffer_Release(&raw mut *self.view) }
     }
+}
+
+/// The place of a block that `fill`, a function of Python's, has written to as a `memoryview`.
+#[allow(unsafe_code)]
+pub(crate) fn filled_by(fill: &Bound<'_, PyAny>, room: Room) -> PyResult<Place> {
+    let py = fill.py();
+    let size = isize::try_from(room.length())?;
+    // SAFETY: the room is that long, and nobody else has been told of it. The view does not outlive it: it is released below, and where that fails the room is never given back.
+    let view = unsafe { ffi::PyMemoryView_FromMemory(room.address().as_ptr().cast(), size, ffi::PyBUF_WRITE) };
+    // SAFETY: the callee returns a new reference, or null with an exception set.
+    let view = unsafe { Bound::from_owned_ptr_or_err(py, view) }?;
+    let filled = fill.call1((&view,));
+    if let Err(held) = view.call_method0("release") {
+        std::mem::forget(room);
+        return Err(filled.err().unwrap_or(held));
+    }
+    filled.map(|_| room.give())
 }
 
 /// A `bytes` with what is looked at.

@@ -10,6 +10,8 @@ use crate::fault::{Result, named};
 use crate::names;
 
 /// Attributes that lead out of any object, or look up others past this check.
+///
+/// The last four are pyarrow's, and write to, or read from, the address that they are given.
 const LEADING_OUT: &[&str] = &[
     "__builtins__",
     "__closure__",
@@ -24,6 +26,10 @@ const LEADING_OUT: &[&str] = &[
     "__spec__",
     "__subclasses__",
     "__subclasshook__",
+    "_export_to_c",
+    "_export_to_c_device",
+    "_import_from_c",
+    "_import_from_c_device",
 ];
 
 /// The types of the language that stand for code. Of them a child may see what a caller may know.

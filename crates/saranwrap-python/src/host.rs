@@ -75,6 +75,8 @@ enum Answer<'py> {
     Root(Bound<'py, PyAny>),
     /// What it lends by the buffer protocol.
     Buffer(Bound<'py, PyAny>),
+    /// What it offers of its columns.
+    Arrow(Bound<'py, PyAny>),
     /// By value to any depth.
     Copy(Bound<'py, PyAny>, Mode),
     /// What was to be called: the asker is to do it.
@@ -86,6 +88,7 @@ impl<'py> Answer<'py> {
         let (Self::Plain(object)
         | Self::Root(object)
         | Self::Buffer(object)
+        | Self::Arrow(object)
         | Self::Copy(object, _)
         | Self::Uncalled(object)) = self;
         object
@@ -248,8 +251,7 @@ impl<'py> PyHost<'_, 'py> {
                 let attribute = object()?.getattr(name.cast::<PyString>()?)?;
                 self.call_attribute(attribute, args, kwargs, guarded)
             }
-            (Op::Special, [name, _]) if is_buffer(name) => Ok(Answer::Buffer(object()?)),
-            (Op::Special, [name, args]) => plain(special::apply(&object()?, name, args)),
+            (Op::Special, [name, args]) => self.special(object()?, name, args),
             (Op::Super, [class, name, rest @ ..]) => {
                 let rest = PyTuple::new(py, rest)?;
                 plain(names::SUPER.get(py)?.call1((object()?, class, name, rest)))
@@ -270,6 +272,23 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => Err(unknown(op, args.len())),
         }
+    }
+
+    /// A special method; those that lend memory have answers of their own.
+    fn special(
+        &self,
+        object: Bound<'py, PyAny>,
+        name: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyAny>,
+    ) -> Result<Answer<'py>> {
+        if is_buffer(name) {
+            return Ok(Answer::Buffer(object));
+        }
+        if is_arrow(name) {
+            let taken = names::ARROW_TAKEN.get(name.py())?.call1((self.session, object, name))?;
+            return Ok(Answer::Arrow(taken));
+        }
+        Ok(Answer::Plain(special::apply(&object, name, args)?))
     }
 
     /// Call what was fetched to be called, unless that is the asker's business.
@@ -319,6 +338,7 @@ impl<'py> PyHost<'_, 'py> {
             Answer::Root(object) => encoder.reference(object),
             Answer::Uncalled(object) => encoder.uncalled(object),
             Answer::Buffer(object) => encoder.buffer(object),
+            Answer::Arrow(object) => encoder.arrow(object),
         };
         let result = result.and_then(|()| then(&mut encoder));
         if result.is_err() {
@@ -400,6 +420,12 @@ fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode
 /// Whether the special method is the one by which an object lends its buffer.
 fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
     name.cast_exact::<PyString>().is_ok_and(|name| name == "__buffer__")
+}
+
+/// Whether it is one of those by which an object offers its columns to other libraries (Arrow's PyCapsule interface).
+fn is_arrow(name: &Bound<'_, PyAny>) -> bool {
+    let offers = |name: &str| name.starts_with("__arrow_c_") || name == "_export_to_c";
+    name.cast_exact::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(offers))
 }
 
 fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {

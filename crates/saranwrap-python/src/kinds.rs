@@ -23,6 +23,10 @@ pub(crate) mod route {
     pub(crate) const PICKLE: u8 = 3;
     pub(crate) const VALUED: u8 = 4;
     pub(crate) const BY_VALUE: u8 = 5;
+    /// Columnar data that nobody can change.
+    pub(crate) const ARROW: u8 = 6;
+    /// Columnar data that can be changed: by reference, and without pickle where a copy is asked for.
+    pub(crate) const FRAME: u8 = 7;
 }
 
 #[derive(Clone, Copy)]

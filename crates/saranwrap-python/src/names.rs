@@ -69,6 +69,11 @@ names! {
     ARRAY_BUILD = "saranwrap._arrays"."build";
     ARRAY_BYTES = "saranwrap._arrays"."bytes_of";
     ARRAY_PATCH = "saranwrap._arrays"."patch";
+    // Columnar data of Arrow.
+    ARROW_PARTS = "saranwrap._arrow"."parts";
+    ARROW_BUILD = "saranwrap._arrow"."build";
+    ARROW_OFFERED = "saranwrap._arrow"."offered";
+    ARROW_TAKEN = "saranwrap._arrow"."taken";
     // Exceptions.
     EXCEPTION_PARTS = "saranwrap._exceptions"."parts";
     EXCEPTION_BUILD = "saranwrap._exceptions"."build";

@@ -121,6 +121,19 @@ impl Proxy {
             "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.session.get().side() == Side::Parent => {
                 return names::REDUCE.get(py)?.call1((slf, name));
             }
+            // All that give out addresses, which mean nothing to another process: what they lead to comes here first.
+            "__arrow_c_stream__"
+            | "__arrow_c_array__"
+            | "__arrow_c_schema__"
+            | "__arrow_c_device_stream__"
+            | "__arrow_c_device_array__"
+            | "_export_to_c" => {
+                if !proxy.mirror.get().is_method(name) {
+                    Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[name.as_any()])?;
+                    proxy.mirror.get().learn(name);
+                }
+                return names::ARROW_OFFERED.get(py)?.call1((slf, name));
+            }
             _ => {}
         }
         if proxy.derived() {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyModule, PyString, PyTuple, PyType};
-use saranwrap::arena::{Held, Looking, Place};
+use saranwrap::arena::{Held, Looking, Place, Room};
 use saranwrap::error::Error;
 use saranwrap::link::Side;
 use saranwrap::wire::{Item, tag};
@@ -67,13 +67,47 @@ impl<'py> Encoder<'_, 'py> {
         {
             return Ok(Some(place));
         }
-        let asked = self.answers && session.side() == Side::Parent;
-        if asked && session.arena.usage().bytes_out > MAX_ASKED {
-            return Ok(None);
-        }
-        let Some(room) = session.arena.room(part.len()) else { return Ok(None) };
+        let Some(room) = self.room(part.len()) else { return Ok(None) };
         lent.copy_to(part.clone(), room.address())?;
         Ok(Some(room.give()))
+    }
+
+    /// A block that is long enough, unless the body is the better place.
+    fn room(&self, len: usize) -> Option<Room> {
+        let session = self.session.get();
+        let asked = self.answers && session.side() == Side::Parent;
+        if len < LARGE || (asked && session.arena.usage().bytes_out > MAX_ASKED) {
+            return None;
+        }
+        session.arena.room(len)
+    }
+
+    /// Columnar data of Arrow, written by its own library to where it is to lie. An argument comes home as itself.
+    pub(crate) fn arrow(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        let py = object.py();
+        let parts = names::ARROW_PARTS.get(py)?.call1((object,))?;
+        let (kind, extensions, len, fill) = parts.extract::<(String, Bound<'py, PyAny>, usize, Bound<'py, PyAny>)>()?;
+        let number = if self.given_away.is_some() || (self.lends_arrays() && !self.answers) {
+            self.loan_number(object)
+        } else {
+            0
+        };
+        self.out.tag(tag::ARROW);
+        self.out.array(2);
+        self.out.u64(number);
+        self.out.array(3);
+        self.out.text(&kind);
+        self.value(&extensions)?;
+        if let Some(room) = self.room(len) {
+            let place = buffer::filled_by(&fill, room)?;
+            place.write(self.out);
+            self.blocks.push(place);
+        } else {
+            let bytes = PyByteArray::new_with(py, len, |_| Ok(()))?;
+            fill.call1((&bytes,))?;
+            self.out.bytes(&bytes.to_vec());
+        }
+        Ok(())
     }
 
     /// An exact array of numpy without objects in it, on loan like a list. Whether it was one that can cross so.
@@ -229,6 +263,28 @@ impl<'a, 'py> Decoder<'a, 'py> {
             self.given_away.insert(number, array.clone());
         }
         Ok(array)
+    }
+
+    /// Columnar data of Arrow. It is made here of the bytes, which are checked where the other side is not trusted.
+    pub(super) fn arrow(&mut self) -> Result<Bound<'py, PyAny>> {
+        self.pair("loan")?;
+        let number = self.reader.u64("loan number")?;
+        self.parts("columnar data", 3)?;
+        let (kind, extensions) = (self.reader.text("kind")?, self.value()?);
+        let memory = match self.bulk(Looking::Shared)? {
+            Bulk::Bytes(bytes) => PyBytes::new(self.py(), bytes).into_any(),
+            Bulk::Block(held) => {
+                let layout = Layout::bytes(held.len());
+                Buffer::of_block(self.session, held, layout)?.into_any()
+            }
+        };
+        let object = names::ARROW_BUILD.get(self.py())?.call1((self.session, kind, extensions, memory))?;
+        if number >= WITHIN_MESSAGE {
+            self.given_away.insert(number, object.clone());
+        } else if number != 0 {
+            loans::borrow(self.key, number, &object);
+        }
+        Ok(object)
     }
 
     /// Unpickling runs what the sender likes. A child may trust its parent; a parent only where the user said so.

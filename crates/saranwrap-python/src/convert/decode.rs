@@ -193,6 +193,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             tag::LIST | tag::DICT | tag::SET | tag::BYTEARRAY | tag::NDARRAY => self.container(tag),
             tag::BLOCK => Bulk::Block(self.block(Looking::Shared)?).to_bytes(self.py()),
             tag::BUFFER => self.buffer(),
+            tag::ARROW => self.arrow(),
             tag::SAME => self.same(),
             tag::THEIRS => self.theirs(),
             tag::MINE => self.mine(),

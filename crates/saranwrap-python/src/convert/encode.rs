@@ -324,21 +324,25 @@ impl<'a, 'py> Encoder<'a, 'py> {
     }
 
     pub(super) fn lend(&mut self, object: &Bound<'py, PyAny>, kind: u64) {
-        let number = match &mut self.given_away {
+        let number = self.loan_number(object);
+        if self.given_away.is_none() {
+            loans::settle(self.key, number, object.py());
+        }
+        self.out.tag(kind);
+        self.out.array(2);
+        self.out.u64(number);
+    }
+
+    /// A new number for what is lent, or given away.
+    pub(super) fn loan_number(&mut self, object: &Bound<'py, PyAny>) -> u64 {
+        match &mut self.given_away {
             Some(given) => {
                 let number = WITHIN_MESSAGE + given.len() as u64;
                 given.insert(object.as_ptr() as usize, number);
                 number
             }
-            None => {
-                let number = loans::lend(self.key, object);
-                loans::settle(self.key, number, object.py());
-                number
-            }
-        };
-        self.out.tag(kind);
-        self.out.array(2);
-        self.out.u64(number);
+            None => loans::lend(self.key, object),
+        }
     }
 
     /// Immutable values that need a tag.

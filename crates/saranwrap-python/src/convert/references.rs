@@ -39,7 +39,7 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
         return Ok(false);
     }
     match kinds::route(session, callable)? {
-        route::REFERENCE => Ok(false),
+        route::REFERENCE | route::FRAME => Ok(false),
         // In a child only what came by name goes back by it.
         route::NAMED if session.get().side() == Side::Child => Ok(session.get().was_named(callable)? && is_named()?),
         route::NAMED => is_named(),
@@ -79,7 +79,7 @@ pub(crate) fn has_id(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) ->
     Ok(match kinds::route(session, object)? {
         route::KNOWN => object.get_type().get_type().hasattr("_member_map_")?,
         route::NAMED => names::NAME_OF.get(py)?.call1((session, object))?.is_none(),
-        route::BY_VALUE | route::PICKLE => false,
+        route::BY_VALUE | route::PICKLE | route::ARROW => false,
         _ => true,
     })
 }
@@ -208,6 +208,8 @@ impl<'py> Encoder<'_, 'py> {
             route::VALUED if self.mode == Mode::Normal => self.valued(object),
             route::BY_VALUE if self.session.get().side() == Side::Parent => self.pickled(object, true),
             route::PICKLE if self.session.get().side() == Side::Parent => self.pickled(object, false),
+            route::ARROW if self.lends_arrays() => self.arrow(object),
+            route::FRAME if self.mode == (Mode::Copy { trusted: false }) => self.arrow(object),
             _ => match self.mode {
                 Mode::Normal | Mode::Shallow => self.reference(object),
                 Mode::Copy { trusted } => self.copied(object, trusted),

@@ -381,6 +381,11 @@ impl Room {
         self.window.address(self.at, self.len)
     }
 
+    /// How many bytes there is room for.
+    pub fn length(&self) -> usize {
+        self.len
+    }
+
     /// Put bytes there.
     ///
     /// # Panics

@@ -60,6 +60,8 @@ pub const BLOCK: u64 = 21273;
 pub const BUFFER: u64 = 21274;
 /// `[loan, [writable, order, type, shape, bytes]]`: an exact array of numpy by value, lent.
 pub const NDARRAY: u64 = 21275;
+/// `[loan, [kind, extension types, bytes]]`: columnar data of Arrow by value, as a stream of its interprocess format.
+pub const ARROW: u64 = 21276;
 
 /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
 pub const NAMES: &[(u64, &str)] = &[
@@ -91,4 +93,5 @@ pub const NAMES: &[(u64, &str)] = &[
     (BLOCK, "BLOCK"),
     (BUFFER, "BUFFER"),
     (NDARRAY, "NDARRAY"),
+    (ARROW, "ARROW"),
 ];
