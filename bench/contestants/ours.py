@@ -9,6 +9,7 @@ import saranwrap
 
 from bench import subject
 from bench.contestants.base import AS_LOCAL, Contestant
+from bench.subject import MAPPED, MAPPING
 
 ACTS = AS_LOCAL | {
     "batches": "for _ in local(p.items): pass",
@@ -16,6 +17,7 @@ ACTS = AS_LOCAL | {
     "in": "p.take(a)",
     "table-out": "table(p.table)",
     "table-in": "p.take_table(t)",
+    "map": "for _ in workers.map(abs, numbers): pass",
     "pipeline": "with pipeline(p) as q:\n    r = q.a.b.c\nresult(r)",
 }
 
@@ -34,7 +36,13 @@ class Ours(Contestant):
         for name in ("local", "pipeline", "result"):
             self.names[name] = getattr(saranwrap, name)
 
+    def prepare(self, act: str) -> None:
+        if act == "map":
+            self.names |= {"workers": saranwrap.Executor(MAPPING), "numbers": range(MAPPED)}
+
     def stop(self) -> None:
+        if "workers" in self.names:
+            self.names.pop("workers").shutdown()
         for name in ("p", "block", "kept"):
             self.names.pop(name, None)
         self.child.close()

@@ -183,7 +183,7 @@ def _carry_out(crew: _Crew, runner: Runner, task: _Task) -> None:
         runner.ready()
         if crew.broken is not None:
             # It broke while this child was starting.
-            raise _broken(crew.why, crew.broken)  # noqa: TRY301
+            raise _broken(crew.why, crew.broken)
         value = runner.run(_tasks.pack(task.function, task.args, task.kwargs))
     except BaseException as error:  # noqa: BLE001  all that a task comes to is for its future
         failure = _failure(crew, runner, error)
@@ -215,7 +215,7 @@ def _failure(crew: _Crew, runner: Runner, error: BaseException) -> BaseException
 
 def _with_text(raised: Raised) -> BaseException:
     """The exception of the child; its traceback there is a text, as `concurrent.futures` has it."""
-    raised.error.__cause__ = _RemoteTraceback(f'\n"""\n{raised.text}"""')
+    raised.error.__cause__ = _RemoteTraceback(f'\n"""\n{raised.text}"""')  # type: ignore[arg-type]  # it is a text
     return raised.error
 
 
@@ -289,7 +289,9 @@ class Executor(Interface):
             ForkedProxy: the executor was made before `os.fork`, in another process.
         """
         if os.getpid() != self._pid:
-            raise ForkedProxy(f"cannot submit: this executor belongs to process {self._pid}, from which this one was forked")
+            raise ForkedProxy(
+                f"cannot submit: this executor belongs to process {self._pid}, from which this one was forked"
+            )
         future: Future[T] = Future()
         self._crew.add(_Task(future, fn, args, kwargs))
         return future

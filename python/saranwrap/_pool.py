@@ -21,7 +21,7 @@ from saranwrap._api import Child, Several, Spin, _check_spin, _check_start, _rec
 from saranwrap._native import OPS
 from saranwrap._pipeline import pipeline, result
 from saranwrap._zygote import Start
-from saranwrap.errors import LinkClosed, SaranwrapError
+from saranwrap.errors import ForkedProxy, LinkClosed, SaranwrapError
 
 T = TypeVar("T")
 
@@ -42,6 +42,7 @@ class _Staff:
 
     def __init__(self, make: Callable[[], Child], fill: Callable[[Child], Any], number: int) -> None:
         self.make, self.fill = make, fill
+        self.pid = os.getpid()
         self.members = [_Member() for _ in range(number)]
         self.lock = threading.Lock()
         self.closed = False
@@ -50,9 +51,15 @@ class _Staff:
         self.callables: set[tuple[str, ...]] = set()
         weakref.finalize(self, _dismiss, self.jobs, number).atexit = False
 
+    def check(self) -> None:
+        """Say so if this is another process: neither the children nor the threads are its own."""
+        if os.getpid() != self.pid:
+            raise ForkedProxy(f"this pool belongs to process {self.pid}, from which this one was forked")
+
     @contextlib.contextmanager
     def least_busy(self) -> Iterator[Any]:
         """The object in the child with the fewest calls; that is the child's for the length of the block."""
+        self.check()
         with self.lock:
             # Among equals one that runs already is better than one that has to be started.
             member = min(self.members, key=lambda member: (member.busy, member.child is None))
@@ -76,6 +83,7 @@ class _Staff:
 
     def feed(self, job: Callable[[], None]) -> None:
         """Have a thread of the pool do it."""
+        self.check()
         with self.lock:
             if self.closed:
                 raise LinkClosed("this pool was closed")
@@ -86,7 +94,9 @@ class _Staff:
         self.jobs.put(job)
 
     def close(self) -> None:
-        """End the children and the threads."""
+        """End the children and the threads. In a process that was forked there are none."""
+        if os.getpid() != self.pid:
+            return
         with self.lock:
             self.closed = True
             threads, self.threads = self.threads, []

@@ -111,7 +111,8 @@ class Runner:
     def _ask(self, task: bytes) -> Any:
         answer = self._send(task)
         if not self._settings["trust"]:
-            return local(answer)[0] if isinstance(answer, Proxy) else answer
+            fetched: Any = local(answer)
+            return fetched[0] if isinstance(answer, Proxy) else fetched
         try:
             what, value, text = _pickle.loads(answer)
         except BaseException as error:

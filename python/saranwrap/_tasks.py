@@ -38,7 +38,9 @@ def _dumps(task: object) -> bytes:
         import cloudpickle
     except ImportError:
         if isinstance(reason, _values.NeedsValue):
-            advice = f"{reason}, and cannot be imported elsewhere; pip install 'saranwrap[cloudpickle]' to send it by value"
+            advice = (
+                f"{reason}, and cannot be imported elsewhere; pip install 'saranwrap[cloudpickle]' to send it by value"
+            )
             raise _values.NeedsValue(advice) from reason
         raise reason from None
     try:
@@ -129,7 +131,7 @@ def take_key(key: bytes) -> None:
     """Speak to the processes of `multiprocessing` that the parent speaks to."""
     from multiprocessing import current_process
 
-    current_process().authkey = key  # type: ignore[assignment]  # its setter makes of it what it has to be
+    current_process().authkey = key
 
 
 def limit_memory(limit: int) -> None:
