@@ -202,6 +202,23 @@ def test_a_pool_that_nobody_holds_ends():
         thread.join()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_after_a_fork_it_says_whose_it_is():
+    with saranwrap.pool(math, 2) as p:
+        assert list(saranwrap.map(p.sqrt, [1, 4])) == [1, 2]
+        child = os.fork()
+        if child == 0:
+            told = 0
+            for use in (lambda: p.sqrt(4), lambda: next(saranwrap.map(p.sqrt, [4]))):
+                try:
+                    use()
+                except saranwrap.ForkedProxy:
+                    told += 1
+            os._exit(told)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+        assert p.sqrt(4) == 2
+
+
 def test_a_pool_has_no_attributes_to_set():
     with saranwrap.pool(math, 1) as p, pytest.raises(AttributeError, match="an object of its own"):
         p.pi = 3

@@ -23,7 +23,7 @@ from saranwrap import _tasks
 from saranwrap._api import Spin, _check_spin, _check_start
 from saranwrap._runner import Raised, Runner, Unprepared, Unreadable
 from saranwrap._zygote import Start
-from saranwrap.errors import ForkedProxy, SaranwrapError
+from saranwrap.errors import ForkedProxy, LinkClosed, SaranwrapError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -343,7 +343,7 @@ class Executor(Interface):
     def kill_workers(self) -> None:
         """Kill the children at once, whatever they do, and take no more tasks (as in Python 3.14)."""
         self.shutdown(wait=False, cancel_futures=True)
-        self._crew.kill()
+        self._crew.fail("the pool is not usable anymore", LinkClosed("its workers were killed"))
 
     terminate_workers = kill_workers
 

@@ -27,10 +27,13 @@ T = TypeVar("T")
 
 
 class _Member:
-    """A child of the pool with its copy of the object. `lock` is held by whoever starts the child."""
+    """A child of the pool with its copy of the object. `lock` is held by whoever starts the child.
+
+    It can be taken again by a thread that has it: making the object may call back to here, and that may use the pool.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.child: Child | None = None
         self.object: Any = None
         # Calls that wait for it; guarded by the lock of its staff.
@@ -79,6 +82,9 @@ class _Staff:
                 child = self.make()
                 member.object = self.fill(child)
                 member.child = child
+                if self.closed:
+                    # While it was being started, so that nobody has closed it.
+                    child.close()
             return member.object
 
     def feed(self, job: Callable[[], None]) -> None:
@@ -91,7 +97,8 @@ class _Staff:
                 thread = threading.Thread(target=_work, args=(self.jobs,), name="saranwrap-pool", daemon=True)
                 self.threads.append(thread)
                 thread.start()
-        self.jobs.put(job)
+            # With the lock, lest it comes behind the words that end the threads.
+            self.jobs.put(job)
 
     def close(self) -> None:
         """End the children and the threads. In a process that was forked there are none."""
@@ -100,14 +107,19 @@ class _Staff:
         with self.lock:
             self.closed = True
             threads, self.threads = self.threads, []
-        for _ in threads:
-            self.jobs.put(None)
+            for _ in threads:
+                self.jobs.put(None)
+        # Without the members' locks, which are held while a child starts.
+        children = [member.child for member in self.members if member.child is not None]
+        for child in children:
+            # All are asked before one is waited for.
+            with contextlib.suppress(SaranwrapError):
+                child._session.close()
+        for child in children:
+            with contextlib.suppress(SaranwrapError):
+                child.close()
         for member in self.members:
-            # Without its lock: a child that is being started is closed by whoever starts it, when it is used.
-            child, member.child, member.object = member.child, None, None
-            if child is not None:
-                with contextlib.suppress(SaranwrapError):
-                    child.close()
+            member.child = member.object = None
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join()
@@ -354,8 +366,8 @@ class _Mapped(Generic[T]):
                 self._finish()
                 raise
             chunk = _Chunk(rows)
-            self._under_way.append(chunk)
             self._call.__saran_staff__.feed(_Job(self._call, chunk, self._ready, self._wanted))
+            self._under_way.append(chunk)
 
     def _next_chunk(self) -> _Chunk:
         if not self._ordered:
