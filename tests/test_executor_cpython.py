@@ -123,7 +123,7 @@ def rewritten(assert_python_ok):
     return run
 
 
-def tests_of(suite):
+def cases_of(suite):
     util = importlib.import_module("test.test_concurrent_futures.util")
     module = importlib.import_module(f"test.test_concurrent_futures.test_{suite}")
     if suite == "shutdown":
@@ -141,7 +141,7 @@ def tests_of(suite):
 
 
 def main(suite):
-    tests = tests_of(suite)
+    tests = cases_of(suite)
     names = [test.id().rpartition(".")[2] for case in tests for test in case]
     outcome = unittest.TestResult()
     with mock.patch.object(futures, "ProcessPoolExecutor", Adapted):

@@ -52,7 +52,7 @@ class Executor(Contestant):
         "dict": "submit(call, 'touch', d).result()",
         "out": "submit(block).result()",
         "in": "submit(call, 'take', a).result()",
-        "map": "for _ in workers.map(abs, numbers): pass",
+        "futures": "for _ in workers.map(abs, numbers): pass",
     }
     ways = ("warm", "cold")
 
@@ -68,7 +68,7 @@ class Executor(Contestant):
         }
 
     def prepare(self, act: str) -> None:
-        if act == "map":
+        if act == "futures":
             self.names |= {"workers": ProcessPoolExecutor(MAPPING), "numbers": range(MAPPED)}
 
     def stop(self) -> None:

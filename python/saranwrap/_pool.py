@@ -83,8 +83,8 @@ class _Staff:
                 member.object = self.fill(child)
                 member.child = child
                 if self.closed:
-                    # While it was being started, so that nobody has closed it.
-                    child.close()
+                    # By another thread while it was being started, so that nobody has closed it.
+                    child.close()  # type: ignore[unreachable]  # it does not think of threads
             return member.object
 
     def feed(self, job: Callable[[], None]) -> None:
