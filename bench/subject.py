@@ -7,6 +7,8 @@ from typing import Any
 
 CALLBACKS = 100
 """How many times the child calls back in one act."""
+MAPPED, MAPPING = 1000, 2
+"""How many tasks are mapped in one act, and over how many children."""
 
 
 class Thing:

@@ -11,7 +11,7 @@ from bench import measures
 from bench.contestants.base import Contestant
 from bench.measures import Maker, Measure
 from bench.scale import Scale
-from bench.subject import CALLBACKS
+from bench.subject import CALLBACKS, MAPPED
 
 ANY = "any"
 
@@ -107,6 +107,12 @@ def _threads() -> Workload:
     return Workload("threads", _one(row), measure, ("threads",))
 
 
+def _mapped(act: str, title: str) -> Workload:
+    row = Row(act, f"{MAPPED} tiny tasks mapped over two children{title}", "tasks/s", Better.MORE)
+    measure = partial(measures.Repeated, act=act, per=lambda seconds: MAPPED / seconds)
+    return Workload(act, _one(row), measure, (act,))
+
+
 def _block(size: str, act: str, goal: float | str | None) -> Workload:
     def measure(make: Maker, scale: Scale, rows: tuple[str, ...]) -> Measure:
         length = scale.small if size == "1 MB" else scale.large
@@ -164,6 +170,8 @@ WORKLOADS = (
     _items("iterate", "iterate a remote list of 100k ints", 5e6),
     _items("batches", "the same, fetched in large pieces on request", None),
     _threads(),
+    _mapped("map", ""),
+    _mapped("futures", ", by futures"),
     _call(Row("busy", "call, another thread of the parent computes", "us", Better.LESS, 100), measures.Busy),
     _call(Row("idle", "first call after 10 ms idle", "us", Better.LESS, 120), measures.Idle),
     _block("1 MB", "out", 5),

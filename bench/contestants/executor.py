@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from bench.contestants.base import Contestant
-from bench.subject import Root, Thing
+from bench.subject import MAPPED, MAPPING, Root, Thing
 
 _METHODS = {"warm": "fork", "cold": "spawn"}
 _root = Root()
@@ -52,6 +52,7 @@ class Executor(Contestant):
         "dict": "submit(call, 'touch', d).result()",
         "out": "submit(block).result()",
         "in": "submit(call, 'take', a).result()",
+        "futures": "for _ in workers.map(abs, numbers): pass",
     }
     ways = ("warm", "cold")
 
@@ -66,7 +67,13 @@ class Executor(Contestant):
             "drop": drop,
         }
 
+    def prepare(self, act: str) -> None:
+        if act == "futures":
+            self.names |= {"workers": ProcessPoolExecutor(MAPPING), "numbers": range(MAPPED)}
+
     def stop(self) -> None:
+        if "workers" in self.names:
+            self.names["workers"].shutdown()
         self.pool.shutdown()
 
     def ask(self, method: str, *arguments: object) -> object:

@@ -6,7 +6,7 @@ import multiprocessing
 from multiprocessing.managers import BaseManager, BaseProxy, IteratorProxy, MakeProxyType
 
 from bench.contestants.base import Contestant
-from bench.subject import Root
+from bench.subject import MAPPED, MAPPING, Root
 
 _METHODS = {"warm": "fork", "cold": "spawn"}
 
@@ -69,6 +69,7 @@ class Managed(Contestant):
         "iterate": "for _ in p.iterate(): pass",
         "out": "p.block",
         "in": "p.take(a)",
+        "map": "for _ in workers.imap(abs, numbers): pass",
     }
     ways = ("warm", "cold")
     most_live = 1_000
@@ -78,7 +79,14 @@ class Managed(Contestant):
         self.holder.start()
         self.names["p"] = self.holder.Root()
 
+    def prepare(self, act: str) -> None:
+        if act == "map":
+            # No manager's, but its neighbour in the same package.
+            self.names |= {"workers": multiprocessing.Pool(MAPPING), "numbers": range(MAPPED)}
+
     def stop(self) -> None:
+        if "workers" in self.names:
+            self.names["workers"].terminate()
         self.names.clear()
         self.holder.shutdown()
 

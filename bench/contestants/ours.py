@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import operator
 import time
 
 import saranwrap
 
 from bench import subject
 from bench.contestants.base import AS_LOCAL, Contestant
+from bench.subject import MAPPED, MAPPING
 
 ACTS = AS_LOCAL | {
     "batches": "for _ in local(p.items): pass",
@@ -16,6 +18,8 @@ ACTS = AS_LOCAL | {
     "in": "p.take(a)",
     "table-out": "table(p.table)",
     "table-in": "p.take_table(t)",
+    "map": "for _ in map(workers.abs, numbers): pass",
+    "futures": "for _ in workers.map(abs, numbers): pass",
     "pipeline": "with pipeline(p) as q:\n    r = q.a.b.c\nresult(r)",
 }
 
@@ -34,7 +38,16 @@ class Ours(Contestant):
         for name in ("local", "pipeline", "result"):
             self.names[name] = getattr(saranwrap, name)
 
+    def prepare(self, act: str) -> None:
+        if act == "map":
+            workers = saranwrap.pool(operator, MAPPING)
+            self.names |= {"map": saranwrap.map, "workers": workers, "numbers": range(MAPPED)}
+        if act == "futures":
+            self.names |= {"workers": saranwrap.Executor(MAPPING), "numbers": range(MAPPED)}
+
     def stop(self) -> None:
+        if "workers" in self.names:
+            self.names.pop("workers").__exit__(None, None, None)
         for name in ("p", "block", "kept"):
             self.names.pop(name, None)
         self.child.close()

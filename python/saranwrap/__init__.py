@@ -14,7 +14,10 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from saranwrap import _names
 
-        globals().update({known: getattr(_names, known) for known in (*_names.__all__, "__all__")})
+        now = {*_names.__all__, "__all__"} - _names.LATER.keys()
+        globals().update({known: getattr(_names, known) for known in now})
+        if name in _names.LATER:
+            globals()[name] = getattr(_names, name)
         try:
             return globals()[name]
         except KeyError:

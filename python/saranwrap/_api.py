@@ -114,6 +114,15 @@ class Child:
         return f"<saranwrap.Child pid={self.pid}{'' if self._session.alive else ' ended'}>"
 
 
+class Several:
+    """The base of what stands for several children, and is closed like a proxy."""
+
+    __slots__ = ()
+
+    def __saran_close__(self) -> None:
+        raise NotImplementedError
+
+
 def _check_spin(spin: object) -> None:
     if spin != "auto" and not (isinstance(spin, int | float) and 0 <= spin <= 1e6):
         raise ValueError(f'spin must be "auto" or microseconds from 0 to a million, not {spin!r}')
@@ -333,12 +342,15 @@ def ref(x: T) -> T:
 def close(p: object) -> None:
     """End the process behind a proxy, and wait until it has ended. Every later use of its proxies raises `LinkClosed`.
 
-    A process that does not end by itself within 5 seconds is killed. Closing twice is allowed.
+    A process that does not end by itself within 5 seconds is killed. Closing twice is allowed. All processes of a pool end.
 
     Raises:
-        TypeError: `p` is no proxy.
+        TypeError: `p` is no proxy, and no pool.
     """
-    _close(_session(p))
+    if issubclass(type(p), Several):
+        p.__saran_close__()  # type: ignore[attr-defined]  # a proxy's own class is looked at, not what it says it is
+    else:
+        _close(_session(p))
 
 
 def kill(p: object) -> None:

@@ -20,6 +20,7 @@ from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
 from saranwrap.errors import (
+    CallTimeout,
     ChildDied,
     ForkedProxy,
     LinkClosed,
@@ -30,14 +31,42 @@ from saranwrap.errors import (
     Unreachable,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from saranwrap._executor import Executor
+    from saranwrap._isolated import isolated
+    from saranwrap._pool import Pool, map, pool  # noqa: A004  it is `saranwrap.map`
+
+# The rooms of names that are loaded when they are asked for: they need what most programs do not, such as `concurrent.futures`.
+LATER = {
+    "Executor": "_executor",
+    "Pool": "_pool",
+    "isolated": "_isolated",
+    "map": "_pool",
+    "pool": "_pool",
+}
+
+
+def __getattr__(name: str) -> object:
+    """One of those."""
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"saranwrap.{LATER[name]}"), name)
+
+
 __all__ = [
+    "CallTimeout",
     "CallableProxy",
     "Child",
     "ChildDied",
+    "Executor",
     "ForkedProxy",
     "LinkClosed",
     "NotTransparent",
     "ObjectProxy",
+    "Pool",
     "Promise",
     "ProtocolError",
     "Proxy",
@@ -48,9 +77,12 @@ __all__ = [
     "close",
     "flush",
     "getpid",
+    "isolated",
     "kill",
     "local",
+    "map",
     "pipeline",
+    "pool",
     "prefetch",
     "preload",
     "proxied_type",

@@ -38,6 +38,10 @@ class ChildDied(SaranwrapError, ConnectionError):
         return type(self), (*self.args, self.pid, self.returncode, self.signal, self.last_words)
 
 
+class CallTimeout(SaranwrapError, TimeoutError):
+    """A call took longer than it was allowed to. The message says what became of it and of its child."""
+
+
 class LinkClosed(SaranwrapError):
     """*Your* code closed this child (`close`, the end of a `with`, or the exit of the interpreter)."""
 
