@@ -2,6 +2,7 @@
 
 from saranwrap._api import (
     Child,
+    cancelled,
     close,
     getpid,
     kill,
@@ -10,30 +11,37 @@ from saranwrap._api import (
     preload,
     proxied_type,
     ref,
+    run,
     status,
     val,
     wrap,
     wrap_module,
     wrapped,
 )
+from saranwrap._deadlines import timeout
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
 from saranwrap.errors import (
+    CallTimeout,
     ChildDied,
+    Deadlock,
     ForkedProxy,
     LinkClosed,
     NotTransparent,
     ProtocolError,
     Refused,
     SaranwrapError,
+    Stopped,
     Unreachable,
 )
 
 __all__ = [
+    "CallTimeout",
     "CallableProxy",
     "Child",
     "ChildDied",
+    "Deadlock",
     "ForkedProxy",
     "LinkClosed",
     "NotTransparent",
@@ -43,8 +51,10 @@ __all__ = [
     "Proxy",
     "Refused",
     "SaranwrapError",
+    "Stopped",
     "Unreachable",
     "__version__",
+    "cancelled",
     "close",
     "flush",
     "getpid",
@@ -56,7 +66,9 @@ __all__ = [
     "proxied_type",
     "ref",
     "result",
+    "run",
     "status",
+    "timeout",
     "val",
     "wrap",
     "wrap_module",
