@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyDictMethods, PyInt, PyList, PyListMethods, PyString, PyTuple};
+use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::arena::BLOCK;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Applied, GivenUp, Host, Outcome};

@@ -107,7 +107,6 @@ impl Session {
     }
 
     /// Bound how long each call may take, and how long one that was given up may take to end, both in seconds. Once.
-    #[pyo3(signature = (timeout, grace))]
     fn set_limits(&self, timeout: Option<f64>, grace: f64) {
         // Whoever comes second is not the one that made the child.
         let _ = self.limits.set((timeout, grace));
