@@ -195,7 +195,7 @@ impl Session {
         }
         let answer = session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at));
         let answer = answer.map_err(|error| match limit {
-            Some(limit) if host.stopping.is_late(&error) => host.stopping.late(slf, &limit, out.as_slice()),
+            Some(limit) if host.stopping.is_late(&error) => host.stopping.late(slf, &error, &limit, out.as_slice()),
             _ => session.explain(py, &error),
         })?;
         let decoder = Decoder::new(slf, Reader::new(&answer.body), key);

@@ -81,15 +81,19 @@ impl Stopping {
 
     /// Whether this error of the link means that the call took too long.
     pub(crate) fn is_late(&self, error: &Error) -> bool {
-        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && self.0.get().killed)
+        let stage = self.0.get();
+        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && (stage.killed || stage.signals > 0))
     }
 
     /// What it took to end the call, in one word and in a few.
-    fn told(&self, session: &Session) -> (&'static str, String) {
+    fn told(&self, session: &Session, error: &Error) -> (&'static str, String) {
         let stage = self.0.get();
         if stage.killed {
             let (pid, grace) = (session.pid(), session.grace().as_secs_f64());
             return ("killed", format!("the child (pid {pid}) did not stop within {grace} s and was killed"));
+        }
+        if error.kind() == Kind::Died {
+            return ("killed", format!("the child (pid {}) ended as it was interrupted", session.pid()));
         }
         match stage.outcome {
             Some(Outcome::Raised) if stage.signals > 0 => ("interrupted", "it was interrupted in the child".to_owned()),
@@ -99,8 +103,8 @@ impl Stopping {
     }
 
     /// The exception for a call that took too long.
-    pub(crate) fn late(&self, session: &Bound<'_, Session>, limit: &Limit, body: &[u8]) -> PyErr {
-        let (stopped, story) = self.told(session.get());
+    pub(crate) fn late(&self, session: &Bound<'_, Session>, error: &Error, limit: &Limit, body: &[u8]) -> PyErr {
+        let (stopped, story) = self.told(session.get(), error);
         timeout(session.py(), limit, stopped, &describe(session, body), &story)
     }
 }
