@@ -8,6 +8,7 @@ A step is one of
     ["echo", null]          answer the last call with the kind and the body of the last frame read
     ["forever", hex]        answer every call with this body
     ["fill", count]         write this many bytes into the memory for large data
+    ["deaf", null]          ignore the signal that interrupts
     ["end", code]           leave at once; minus a number is a signal
 After the last step it reads on, and says nothing more until its parent is gone.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -106,6 +108,12 @@ def ask(op, target, *args):
     return [["listen", CALL], question, ["listen", None], ["echo", None]]
 
 
+def ask_with(op, trailer, *args):
+    """The steps that ask something of the root, with these bytes behind it, before they answer."""
+    question = say(frame(CALL, cbor([op, 0, *args]) + trailer, OURS | 1, CHAIN))
+    return [["listen", CALL], question, ["listen", None], ["echo", None]]
+
+
 class Link:
     """The parent's end of the world."""
 
@@ -151,6 +159,9 @@ class Link:
 
     def fill(self, count):
         os.pwrite(self.memory, b"7" * count, 0)
+
+    def deaf(self, _):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end(self, code):
         if code < 0:

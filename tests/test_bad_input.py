@@ -803,6 +803,34 @@ def test_a_child_cannot_make_a_class_in_the_parent_by_a_function_of_its_choice(l
     assert refused(liar(hello(), *lie.ask(OPS["subclass"], 0, *question)))
 
 
+@pytest.mark.parametrize("hears", [[], [["deaf", None]]], ids=["dies of the signal", "ignores the signal"])
+def test_a_child_that_never_answers_is_ended_when_the_time_is_over(liar, hears):
+    session = liar(hello(), *hears, ["listen", lie.CALL])
+    session.set_limits(0.5, 0.1)
+    with pytest.raises(saranwrap.CallTimeout) as caught:
+        use(session)
+    assert caught.value.stopped == "killed"
+    with pytest.raises(saranwrap.ChildDied):
+        use(session)
+    session.close()
+
+
+def test_an_answer_to_a_call_that_was_given_up_is_looked_at_by_nobody(liar):
+    late = [["listen", lie.CANCEL], say(frame(lie.REPLY, cbor(5), 1, 1))]
+    session = liar(hello(), ["deaf", None], *late, ["forever", cbor(7).hex()])
+    session.set_limits(0.5, 5)
+    with pytest.raises(saranwrap.CallTimeout) as caught:
+        use(session)
+    assert caught.value.stopped == "cancelled"
+    assert use(session) == 7
+    session.close()
+
+
+@pytest.mark.parametrize("left", [-1, "soon", 2.5, None])
+def test_a_time_that_is_none(liar, left):
+    assert refused(liar(hello(), *lie.ask_with(OPS["call"], cbor([[], [], left]), ["stdout"], {})))
+
+
 @pytest.mark.parametrize(
     ("op", "args"),
     [
@@ -814,6 +842,7 @@ def test_a_child_cannot_make_a_class_in_the_parent_by_a_function_of_its_choice(l
         ("special", ["__getattribute__", ["__globals__"]]),
         ("reduce", [2]),
         ("copy", [True, True]),
+        ("await", []),
     ],
 )
 def test_from_the_root_a_child_gets_nowhere(liar, op, args):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -15,18 +16,23 @@ from typing import Any, Literal, Self, TypeVar
 
 from saranwrap import _valued, _values, _zygote
 from saranwrap._ahead import Prefetch
+from saranwrap._deadlines import current
 from saranwrap._members import Proxy
 from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
 from saranwrap._remote import RemoteType, bound
 from saranwrap._zygote import Start
-from saranwrap.errors import ChildDied, Refused, SaranwrapError
+from saranwrap.errors import CallTimeout, ChildDied, Refused, SaranwrapError
 
 T = TypeVar("T")
 DeadCallback = Callable[[ChildDied], object]
 Spin = float | Literal["auto"]
+Concurrency = Literal["serial", "asyncio"] | int
 
 # A child that is asked to close ends by itself within this many seconds, or is killed.
 _CLOSING = 5.0
+
+# A child serves on no more threads than this.
+_MOST_THREADS = 1024
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -49,9 +55,16 @@ class Child:
             has just answered: 200) where that turns out to be worth it, and never on a machine with one processor; 0 never looks.
         start: "cold" starts an interpreter. "warm" forks one that waits for that, a *zygote*, and makes it first if there is
             none. "auto" does so from the second child of a kind on, and where that fails starts cold.
+        timeout: how long each call may take, in seconds; None means for ever. See `saranwrap.timeout`, by which it can be shortened.
+        grace: how long, in seconds, a call that took too long may go on after it was cancelled and interrupted, before the process is
+            killed.
+        concurrency: how many calls are served at once. "serial": one, on the main thread. A number of threads: calls of
+            different threads of this process run at once, on up to so many threads of that one. "asyncio": its main thread
+            runs an event loop; what is awaited (`saranwrap.run`) is a task of it, everything else is done between tasks.
 
     Raises:
-        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three.
+        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
+            `timeout` or `grace` is negative; `concurrency` is none of these.
         Refused: the process could not be started, or it speaks another version of the protocol.
         ChildDied: it ended before it could greet.
     """
@@ -66,10 +79,16 @@ class Child:
         cwd: str | os.PathLike[str] | None = None,
         spin: Spin = "auto",
         start: Start = "auto",
+        timeout: float | None = None,
+        grace: float = 1.0,
+        concurrency: Concurrency = "serial",
     ) -> None:
         _check_spin(spin)
+        _check_limits(timeout, grace, concurrency)
         _check_start(env, cwd)
-        self._session = _zygote.start(start, _setting(env, cwd, spin, tuple(by_value), trust))
+        setting = _setting(env, cwd, spin, tuple(by_value), trust)
+        self._session = _zygote.start(start, setting._replace(concurrency=concurrency))
+        self._session.set_limits(timeout, grace)
         if spin != "auto":
             self._session.set_spin(spin)
         _sessions.add(self._session)
@@ -128,6 +147,16 @@ def _check_spin(spin: object) -> None:
         raise ValueError(f'spin must be "auto" or microseconds from 0 to a million, not {spin!r}')
 
 
+def _check_limits(timeout: object, grace: object, concurrency: object) -> None:
+    for name, seconds in (("timeout", 0 if timeout is None else timeout), ("grace", grace)):
+        if not (isinstance(seconds, int | float) and seconds >= 0):
+            raise ValueError(f"{name} must be a number of seconds from 0, not {seconds!r}")
+    threads = isinstance(concurrency, int) and not isinstance(concurrency, bool) and 1 <= concurrency <= _MOST_THREADS
+    if not threads and concurrency not in {"serial", "asyncio"}:
+        wanted = f'"serial", "asyncio" or a number of threads from 1 to {_MOST_THREADS}'
+        raise ValueError(f"concurrency must be {wanted}, not {concurrency!r}")
+
+
 def _setting(
     env: Mapping[str, str] | None,
     cwd: str | os.PathLike[str] | None,
@@ -173,6 +202,9 @@ def wrap(
     cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
     start: Start = "auto",
+    timeout: float | None = None,
+    grace: float = 1.0,
+    concurrency: Concurrency = "serial",
 ) -> T:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
@@ -181,14 +213,25 @@ def wrap(
 
     Args:
         obj: the module or object.
-        dead_callback, by_value, trust, env, cwd, spin, start: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency: see `Child`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
         ChildDied: the process ended at once.
         ImportError: the module cannot be imported there.
     """
-    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
+    child = Child(
+        dead_callback,
+        by_value=by_value,
+        trust=trust,
+        env=env,
+        cwd=cwd,
+        spin=spin,
+        start=start,
+        timeout=timeout,
+        grace=grace,
+        concurrency=concurrency,
+    )
     return child.wrap(obj)
 
 
@@ -202,18 +245,32 @@ def wrap_module(
     cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
     start: Start = "auto",
+    timeout: float | None = None,
+    grace: float = 1.0,
+    concurrency: Concurrency = "serial",
 ) -> Any:
     """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
 
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
-        dead_callback, by_value, trust, env, cwd, spin, start: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency: see `Child`.
 
     Raises:
         ImportError: the module cannot be imported there.
         Refused, ChildDied: as for `wrap`.
     """
-    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
+    child = Child(
+        dead_callback,
+        by_value=by_value,
+        trust=trust,
+        env=env,
+        cwd=cwd,
+        spin=spin,
+        start=start,
+        timeout=timeout,
+        grace=grace,
+        concurrency=concurrency,
+    )
     return child.wrap_module(fqname)
 
 
@@ -228,9 +285,23 @@ def wrapped(
     cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
     start: Start = "auto",
+    timeout: float | None = None,
+    grace: float = 1.0,
+    concurrency: Concurrency = "serial",
 ) -> Iterator[T]:
     """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
-    child = Child(dead_callback, by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
+    child = Child(
+        dead_callback,
+        by_value=by_value,
+        trust=trust,
+        env=env,
+        cwd=cwd,
+        spin=spin,
+        start=start,
+        timeout=timeout,
+        grace=grace,
+        concurrency=concurrency,
+    )
     with child:
         yield child.wrap(obj)
 
@@ -392,10 +463,41 @@ def _status(session: Session) -> dict[str, Any]:
 
 
 def _close(session: Session) -> None:
+    left, seconds = current() or (math.inf, math.inf)
     session.close()
-    if not session.wait(_CLOSING):
-        session.kill()
-        session.wait(_CLOSING)
+    if session.wait(min(left, _CLOSING)):
+        return
+    session.kill()
+    session.wait(_CLOSING)
+    if left < _CLOSING:
+        story = (
+            f"closing a child took longer than {seconds} s: it did not end by itself (pid {session.pid}) and was killed"
+        )
+        raise CallTimeout(story, seconds, "killed", "closing a child")
+
+
+def cancelled() -> bool:
+    """Whether nobody waits any more for the call that this code serves: its deadline has passed, or it was cancelled.
+
+    For code in a child that works on for long without a chance to be interrupted, or that wants to end in order: it has
+    the child's `grace` for that. True also for a callback whose child does not wait for it any more.
+    """
+    serving = getattr(sys.modules.get("saranwrap._child"), "serving", ())
+    return any(session.cancelled() for session in (*serving, *list(_sessions)) if session.serving)
+
+
+def run(awaitable: Any) -> Any:
+    """Run a remote awaitable to its end in its child, and return its result: what `asyncio.run` does for one that is here.
+
+    A child that serves with `concurrency="asyncio"` runs it as a task, among others; any other with an event loop that it keeps for
+    that, while nothing else is served there.
+
+    Raises:
+        TypeError: `awaitable` is no proxy, or what it stands for cannot be awaited.
+        Deadlock: the loop that would run it waits for this very thread.
+    """
+    session, target = _locate(awaitable)
+    return session.request(OPS["await"], target, ())
 
 
 def _recipe(obj: object) -> bytes:

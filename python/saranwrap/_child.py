@@ -11,8 +11,8 @@ import sys
 import types
 
 from saranwrap import _exceptions, _home
-from saranwrap._native import Session, await_birth
-from saranwrap.errors import SaranwrapError
+from saranwrap._native import Session, await_birth, interrupts, sound_alarm_here
+from saranwrap.errors import SaranwrapError, Stopped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 # What `compile("serve()", ...)` would give, which costs a millisecond: the compiler makes a hundred classes when it is first used.
-_SERVING = (lambda: serve()).__code__.replace(  # type: ignore[name-defined]  # noqa: F821, PLW0108  it is given when this is run
+SERVING = (lambda: serve()).__code__.replace(  # type: ignore[name-defined]  # noqa: F821, PLW0108  it is given when this is run
     co_filename=_exceptions.BOTTOM, co_name="<module>", co_qualname="<module>", co_firstlineno=1, co_flags=0
 )
+# The conversation with the parent.
+serving: list[Session] = []
 
 
 def main() -> None:
@@ -33,7 +35,8 @@ def main() -> None:
         # A zygote: from here on this is one child of many.
         await_birth(lambda: _load(arguments[1:]))
         del sys.orig_argv[-len(arguments) :]
-    session, (path, argv, spin, changes) = Session.adopt()
+    session, (path, argv, spin, changes, concurrency) = Session.adopt()
+    serving.append(session)
     if changes is not None:
         _begin_anew(*changes)
     if spin is not None:
@@ -45,12 +48,18 @@ def main() -> None:
     if not faulthandler.is_enabled():
         faulthandler.enable(2, all_threads=True)
     _home.move_in(session)
-    signal.signal(signal.SIGINT, _interrupt(session))
+    serve, raise_in = session.serve, None
+    if concurrency != "serial":
+        from saranwrap import _serving
+
+        serve, raise_in = _serving.begin(session, concurrency)
+    signal.signal(signal.SIGINT, _interrupt(session, raise_in))
+    sound_alarm_here(session, signal.SIGINT)
     # Code that looks who called it finds `__main__`, not this package.
     main_module = sys.modules["__main__"]
     main_module.__dict__.pop("main", None)
     try:
-        exec(_SERVING, {"serve": session.serve, "__name__": "__main__"})
+        exec(SERVING, {"serve": serve, "__name__": "__main__"})
     except SaranwrapError:
         # The parent went without a word, as one does that is killed: there is nobody to tell, and nothing went wrong here.
         if session.alive:
@@ -132,10 +141,12 @@ def _begin_output(stream: Any) -> None:
         stream.reconfigure(line_buffering=os.isatty(1))
 
 
-def _interrupt(session: Session) -> Callable[[int, object], None]:
+def _interrupt(session: Session, raise_in: Callable[[int, type], object] | None) -> Callable[[int, object], None]:
     def handler(_signum: int, _frame: object) -> None:
         """Ctrl-C reaches the whole process group; only a call that the parent gave up is to stop here."""
-        if session.cancelled():
-            raise KeyboardInterrupt
+        if interrupts(session, raise_in):
+            deadlines = sys.modules.get("saranwrap._deadlines")
+            # Not the same: some code takes Ctrl-C for something that other processes have been told as well, and waits for them.
+            raise Stopped if deadlines is not None and deadlines.lift() else KeyboardInterrupt
 
     return handler

@@ -158,7 +158,12 @@ class _Isolation:
         except SaranwrapError as error:
             if not deadline.passed:
                 raise
-            raise CallTimeout(f"{self.name[1]} did not return within {timeout:g} s, so its child was killed") from error
+            raise CallTimeout(
+                f"{self.name[1]} did not return within {timeout:g} s, so its child was killed",
+                timeout,
+                "killed",
+                self.name[1],
+            ) from error
         finally:
             if deadline.over():
                 # It may have been killed just after it had answered.

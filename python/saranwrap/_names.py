@@ -2,6 +2,7 @@
 
 from saranwrap._api import (
     Child,
+    cancelled,
     close,
     getpid,
     kill,
@@ -10,24 +11,28 @@ from saranwrap._api import (
     preload,
     proxied_type,
     ref,
+    run,
     status,
     val,
     wrap,
     wrap_module,
     wrapped,
 )
+from saranwrap._deadlines import timeout
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
 from saranwrap.errors import (
     CallTimeout,
     ChildDied,
+    Deadlock,
     ForkedProxy,
     LinkClosed,
     NotTransparent,
     ProtocolError,
     Refused,
     SaranwrapError,
+    Stopped,
     Unreachable,
 )
 
@@ -61,6 +66,7 @@ __all__ = [
     "CallableProxy",
     "Child",
     "ChildDied",
+    "Deadlock",
     "Executor",
     "ForkedProxy",
     "LinkClosed",
@@ -72,8 +78,10 @@ __all__ = [
     "Proxy",
     "Refused",
     "SaranwrapError",
+    "Stopped",
     "Unreachable",
     "__version__",
+    "cancelled",
     "close",
     "flush",
     "getpid",
@@ -88,7 +96,9 @@ __all__ = [
     "proxied_type",
     "ref",
     "result",
+    "run",
     "status",
+    "timeout",
     "val",
     "wrap",
     "wrap_module",

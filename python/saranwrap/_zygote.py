@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     spin: float | None
     by_value: tuple[type, ...]
     trust: bool
+    concurrency: str | int = "serial"
 
 
 class _Kind:
@@ -101,7 +102,7 @@ def _cold(setting: Setting, why: str) -> Session:
         [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT],
         setting.env,
         setting.cwd,
-        (setting.path, setting.argv, setting.spin, None),
+        (setting.path, setting.argv, setting.spin, None, setting.concurrency),
         setting.by_value,
         setting.trust,
         _transport(),
@@ -117,7 +118,7 @@ def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str
         # It will say the same each time.
         kind.failures = _PATIENCE
         raise
-    setup = setting.path, setting.argv, setting.spin, _changes(kind.environ, environ)
+    setup = setting.path, setting.argv, setting.spin, _changes(kind.environ, environ), setting.concurrency
     session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, _transport())
     kind.failures = 0
     _told[session] = "warm", ""

@@ -39,7 +39,37 @@ class ChildDied(SaranwrapError, ConnectionError):
 
 
 class CallTimeout(SaranwrapError, TimeoutError):
-    """A call took longer than it was allowed to. The message says what became of it and of its child."""
+    """A call was not over when its deadline passed. It has been stopped, unless `stopped` says otherwise.
+
+    Attributes:
+        seconds: how long it was allowed to take.
+        stopped: what it took. "unsent": the time was over before the call went. "cancelled": the child ended it when it was told
+            to, or had not begun it. "interrupted": its code was interrupted by `Stopped`. "killed": it went on for longer than
+            the child's `grace`, and the child was killed. "abandoned": nobody could end it: it is a call of the parent's code, or
+            waits in the child behind what somebody else asked, and is not done when its turn comes.
+        act: what was asked, in words.
+    """
+
+    def __init__(self, message: str, seconds: float | None = None, stopped: str = "", act: str = "") -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        self.stopped = stopped
+        self.act = act
+
+    def __reduce__(self) -> tuple[type[CallTimeout], tuple[object, ...]]:
+        return type(self), (*self.args, self.seconds, self.stopped, self.act)
+
+
+class Deadlock(SaranwrapError):
+    """What was asked cannot come, since whoever would do it waits for the thread that asks. The message names who waits for whom."""
+
+
+class Stopped(BaseException):
+    """Raised in a child's code, in the middle of a call that nobody waits for any more since its deadline has passed.
+
+    It is no `Exception`, as `asyncio.CancelledError` is none: code that goes on whatever happens is not to go on after this. Clean up
+    and let it pass. A child whose code goes on all the same for longer than its `grace` is killed.
+    """
 
 
 class LinkClosed(SaranwrapError):

@@ -1,6 +1,7 @@
 //! One op there and back: write it, wait, read the answer; and what to raise when there is none.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
@@ -12,11 +13,13 @@ use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::{Cursor, lock};
 use crate::convert::{Decoder, Encoder, Mark, Mode, Told};
+use crate::deadlines::Limit;
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional, takes_arguments};
 use crate::loans::{self, Change, Key, Scope};
 use crate::names;
 use crate::session::Session;
+use crate::stopping;
 
 /// What this side has to tell ahead of, or behind, what it asks.
 pub(crate) struct News<'a, 'py> {
@@ -24,6 +27,7 @@ pub(crate) struct News<'a, 'py> {
     key: Key,
     /// The request begins its chain: nothing is lent yet.
     first: bool,
+    limit: Option<Limit>,
 }
 
 impl<'py> News<'_, 'py> {
@@ -32,6 +36,11 @@ impl<'py> News<'_, 'py> {
         let py = self.session.py();
         let changes = if self.first { Vec::new() } else { loans::changes(self.key, loans::Turn::Middle, py) };
         Ok((changes, self.session.get().news(py)?))
+    }
+
+    /// How long the answer is waited for, if not for ever.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.limit.map(|limit| limit.left())
     }
 }
 
@@ -133,7 +142,7 @@ impl Session {
             head.write(encoder.out());
             write(encoder)?;
             let (changes, modules) = news.told()?;
-            encoder.trailer(changes, &modules)
+            encoder.trailer(changes, &modules, news.left())
         };
         let read = |decoder: Decoder<'_, 'py>| {
             let decoder = decoder.answered(arguments);
@@ -168,6 +177,7 @@ impl Session {
         let py = slf.py();
         let session = slf.get();
         session.check_here(py)?;
+        let limit = Limit::here(py, session.timeout())?;
         let first = session.link.chain().is_none();
         let _chain = session.link.enter().map_err(|error| session.explain(py, &error))?;
         let key = session.key();
@@ -175,12 +185,19 @@ impl Session {
         let mut out = Writer::with_capacity(64);
         let mut encoder = Encoder::new(slf, &mut out, key, Mode::Normal);
         let start = if first { Mark::START } else { encoder.mark() };
-        if let Err(fault) = write(&mut encoder, &News { session: slf, key, first }) {
+        if let Err(fault) = write(&mut encoder, &News { session: slf, key, first, limit }) {
             encoder.take_back(&start);
             return Err(session.fail(py, fault));
         }
-        let answer = session.link.ask(host, out.as_slice(), None);
-        let answer = answer.map_err(|error| session.explain(py, &error))?;
+        if let Some(limit) = limit.filter(Limit::is_over) {
+            encoder.take_back(&start);
+            return Err(stopping::unsent(slf, &limit, out.as_slice()));
+        }
+        let answer = session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at));
+        let answer = answer.map_err(|error| match limit {
+            Some(limit) if host.stopping.is_late(&error) => host.stopping.late(slf, &error, &limit, out.as_slice()),
+            _ => session.explain(py, &error),
+        })?;
         let decoder = Decoder::new(slf, Reader::new(&answer.body), key);
         match answer.outcome {
             Outcome::Answered => read(decoder).map_err(|fault| session.fail(py, fault)),
@@ -225,10 +242,6 @@ impl Session {
     pub(crate) fn explain(&self, py: Python<'_>, error: &Error) -> PyErr {
         match error.kind() {
             Kind::Interrupted => {
-                if let Some(child) = &self.child {
-                    // The work itself is to stop as well; the child raises KeyboardInterrupt only in a cancelled call.
-                    let _ = child.signal(2);
-                }
                 let stashed = lock(&self.stashed).take();
                 stashed.unwrap_or_else(|| exception(py, error, &error.to_string()))
             }

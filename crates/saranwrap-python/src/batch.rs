@@ -145,7 +145,7 @@ impl<'py> Batch<'py> {
     fn write(&self, encoder: &mut Encoder<'_, 'py>, news: &News<'_, 'py>) -> Result<()> {
         Request { op: Op::Pipeline, target: 0, argc: 1 + self.steps.len() }.write(encoder.out());
         let (changes, modules) = news.told()?;
-        encoder.ahead(changes, &modules)?;
+        encoder.ahead(changes, &modules, news.left())?;
         for (index, step) in self.steps.iter().enumerate() {
             encoder.at_step(&self.pipeline, self.first, self.first + index as u64);
             let mark = encoder.mark();

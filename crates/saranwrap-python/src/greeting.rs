@@ -7,14 +7,17 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use saranwrap::child::{Carrier, Child, adopt_link};
+use saranwrap::error::Kind;
 use saranwrap::link::{Link, Side};
 use saranwrap::message::Hello;
 use saranwrap::wire::{Reader, Writer};
 
 use crate::convert::{Decoder, Encoder, Mode};
+use crate::deadlines::Limit;
 use crate::fault::Fault;
 use crate::names;
 use crate::session::Session;
+use crate::stopping;
 
 /// A child that does not greet within this time is not going to.
 const GREETING: Duration = Duration::from_secs(60);
@@ -47,10 +50,18 @@ pub(crate) fn greet(
     Encoder::new(&session, &mut extra, key, Mode::Normal).value(setup.as_any()).map_err(|fault| fault.into_py(py))?;
     let hello = Hello::ours(extra.into_vec());
     let link = session.get().link.clone();
-    let answer = py.detach(move || link.hello(&hello, Some(Instant::now() + GREETING)));
-    match answer {
-        Ok(_) => Ok(session.unbind()),
-        Err(error) => Err(session.get().explain(py, &error)),
+    let patience = Instant::now() + GREETING;
+    let limit = Limit::here(py, None)?;
+    let until = limit.map_or(patience, |limit| limit.at.min(patience));
+    let answer = py.detach(move || link.hello(&hello, Some(until)));
+    match (answer, limit) {
+        (Ok(_), _) => Ok(session.unbind()),
+        (Err(error), Some(limit)) if error.kind() == Kind::TimedOut && limit.is_over() => {
+            let _ = session.get().child.as_ref().map(|child| child.kill());
+            let story = format!("it did not greet in time (pid {}) and was killed", session.get().pid());
+            Err(stopping::timeout(py, &limit, "killed", "starting a child", &story))
+        }
+        (Err(error), _) => Err(session.get().explain(py, &error)),
     }
 }
 

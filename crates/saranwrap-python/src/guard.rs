@@ -109,7 +109,7 @@ const READING: &[&str] = &["format", "format_map"];
 /// Refuse what no parent is ever asked by a child of ours: bytes that break the protocol.
 /// `target` is None for a step that is asked of an earlier one.
 pub(crate) fn check_op(op: Op, target: Option<u64>) -> Result<()> {
-    let foreign = matches!(op, Op::Import | Op::Adopt | Op::Reduce | Op::Copy | Op::Status);
+    let foreign = matches!(op, Op::Import | Op::Adopt | Op::Await | Op::Reduce | Op::Copy | Op::Status);
     if foreign || (target == Some(0) && !matches!(op, Op::Call | Op::Subclass)) {
         return Err(Error::garbled(format!("a child cannot ask its parent for `{}`", op.name())).into());
     }

@@ -1,20 +1,24 @@
 //! Applies ops to real objects. It does not know who asked.
 
+mod answers;
 mod steps;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
 
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyDictMethods, PyInt, PyList, PyListMethods, PyString, PyTuple};
+use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::arena::BLOCK;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
-use saranwrap::host::{Host, Outcome};
+use saranwrap::host::{Applied, GivenUp, Host, Outcome};
 use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::lock;
 use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
+use crate::deadlines::Bounded;
 use crate::fault::{Fault, Result};
 use crate::guard;
 use crate::iterator;
@@ -22,6 +26,7 @@ use crate::loans::{self, Key, Scope};
 use crate::names;
 use crate::session::Session;
 use crate::special;
+use crate::stopping::Stopping;
 
 pub(crate) struct PyHost<'a, 'py> {
     session: &'a Bound<'py, Session>,
@@ -29,11 +34,21 @@ pub(crate) struct PyHost<'a, 'py> {
     keeps: bool,
     /// Answers that are written but not yet sent: a proxy in one must not give its id back before the answer is out.
     leaving: RefCell<Vec<Bound<'py, PyAny>>>,
+    /// The end of the call that this host waits with, if it is given up.
+    pub(crate) stopping: Stopping,
+    /// Nobody waits for the answer: requests are read, and nothing of them is done.
+    declines: Cell<bool>,
 }
 
 impl<'a, 'py> PyHost<'a, 'py> {
     pub(crate) fn new(session: &'a Bound<'py, Session>) -> Self {
-        Self { session, keeps: false, leaving: RefCell::default() }
+        Self {
+            session,
+            keeps: false,
+            leaving: RefCell::default(),
+            stopping: Stopping::default(),
+            declines: Cell::new(false),
+        }
     }
 
     /// One that sends no releases ahead of its own frame.
@@ -81,22 +96,26 @@ enum Answer<'py> {
     Copy(Bound<'py, PyAny>, Mode),
     /// What was to be called: the asker is to do it.
     Uncalled(Bound<'py, PyAny>),
+    /// None yet.
+    Later,
 }
 
 impl<'py> Answer<'py> {
-    fn object(&self) -> &Bound<'py, PyAny> {
-        let (Self::Plain(object)
-        | Self::Root(object)
-        | Self::Buffer(object)
-        | Self::Arrow(object)
-        | Self::Copy(object, _)
-        | Self::Uncalled(object)) = self;
-        object
+    fn object(&self) -> Option<&Bound<'py, PyAny>> {
+        match self {
+            Self::Plain(object)
+            | Self::Root(object)
+            | Self::Buffer(object)
+            | Self::Arrow(object)
+            | Self::Copy(object, _)
+            | Self::Uncalled(object) => Some(object),
+            Self::Later => None,
+        }
     }
 }
 
 impl Host for PyHost<'_, '_> {
-    fn apply(&self, body: &[u8], out: &mut Writer) -> EngineResult<Outcome> {
+    fn apply(&self, body: &[u8], out: &mut Writer) -> EngineResult<Applied> {
         let session = self.session.get();
         let key = session.key();
         let _scope = Scope::enter(key);
@@ -105,16 +124,50 @@ impl Host for PyHost<'_, '_> {
         let answered = self.answer_to(body, key, out);
         session.ahead.stir();
         let fault = match answered {
-            Ok(()) => return Ok(Outcome::Answered),
+            Ok(applied) => return Ok(applied),
             Err(fault) => fault,
         };
         out.truncate(start);
         match fault {
             Fault::Link(error) => Err(error),
             Fault::Python(error) => {
-                self.raised(error, key, out, &|encoder| self.trailer(encoder, key)).map(|()| Outcome::Raised)
+                self.raised(error, key, out, &|encoder| self.trailer(encoder, key)).map(|()| Outcome::Raised.into())
             }
         }
+    }
+
+    fn decline(&self, body: &[u8], out: &mut Writer) -> EngineResult<Applied> {
+        let mut reader = Reader::new(body);
+        let request = Request::read(&mut reader)?;
+        if request.op == Op::Pipeline {
+            self.declines.set(true);
+            let declined = self.apply(body, out);
+            self.declines.set(false);
+            return declined;
+        }
+        let key = self.session.get().key();
+        let _scope = Scope::enter(key);
+        let mut decoder = Decoder::new(self.session, reader, key);
+        // What it carries is given back as it is dropped.
+        if let Err(Fault::Link(error)) = read_arguments(&request, &mut decoder).inspect_err(|_| decoder.give_up()) {
+            return Err(error);
+        }
+        out.null();
+        Ok(Outcome::Answered.into())
+    }
+
+    fn given_up(&self, call: &GivenUp<'_>) -> Option<Instant> {
+        self.stopping.push(self.session.get(), call)
+    }
+
+    fn ended(&self, outcome: Outcome, body: &[u8]) {
+        self.stopping.ended(outcome);
+        self.discard(body);
+    }
+
+    fn calm(&self) {
+        // Nothing can be done about a thread that could not be calmed.
+        let _ = names::CALM.get(self.session.py()).and_then(|calm| calm.call0());
     }
 
     fn release(&self, releases: &[(u64, u64)]) -> EngineResult<()> {
@@ -165,28 +218,42 @@ impl Host for PyHost<'_, '_> {
 }
 
 impl<'py> PyHost<'_, 'py> {
-    fn answer_to(&self, body: &[u8], key: Key, out: &mut Writer) -> Result<()> {
+    fn answer_to(&self, body: &[u8], key: Key, out: &mut Writer) -> Result<Applied> {
         let mut reader = Reader::new(body);
         let request = Request::read(&mut reader)?;
         let decoder = Decoder::new(self.session, reader, key);
         if request.op == Op::Pipeline {
             self.pipeline(&request, decoder, key, out)?;
             Session::tell_all(self.session)?;
-            return self.trailer(&mut Encoder::new(self.session, out, key, Mode::Normal), key);
+            self.trailer(&mut Encoder::new(self.session, out, key, Mode::Normal), key)?;
+            return Ok(Outcome::Answered.into());
         }
         let performed = self.perform(&request, decoder, key);
         // The other side goes on when it has the answer. Before that it is told what this one took of its iterators.
         Session::tell_all(self.session)?;
         let performed = performed?;
-        self.answer(&performed, key, out, &|encoder| self.trailer(encoder, key))
+        if matches!(performed.answer, Answer::Later) {
+            return Ok(Applied::Later);
+        }
+        self.answer(&performed, key, out, &|encoder| self.trailer(encoder, key))?;
+        Ok(Outcome::Answered.into())
     }
 
     fn perform(&self, request: &Request, mut decoder: Decoder<'_, 'py>, key: Key) -> Result<Performed<'py>> {
         let args = read_arguments(request, &mut decoder).inspect_err(|_| decoder.give_up())?;
+        let _bounded = decoder.left.map(|left| Bounded::by(self.session.py(), left)).transpose()?;
         let (mentioned, mut arguments) = decoder.end();
         arguments.extend(keywords(request.op, &args).into_iter().flat_map(|keywords| keywords.values()));
         let answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
         Ok(Performed { answer, arguments, _request: args })
+    }
+
+    /// What was cancelled before it began is not done.
+    fn check_wanted(&self) -> Result<()> {
+        if self.declines.get() {
+            return Err(PyKeyboardInterrupt::new_err("the call was given up before it began").into());
+        }
+        Ok(())
     }
 
     /// Apply an op, and look what this side keeps of what was lent to it.
@@ -203,8 +270,8 @@ impl<'py> PyHost<'_, 'py> {
             loans::count_references(key, mentioned, None, self.session.py());
         }
         let answer = self.apply_op(op, subject, args)?;
-        if in_child {
-            loans::note_kept(key, mentioned, answer.object());
+        if in_child && let Some(object) = answer.object() {
+            loans::note_kept(key, mentioned, object);
         }
         Ok(answer)
     }
@@ -269,6 +336,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Ahead, args) => iterator::read(self.session, subject.id(), args).map(Answer::Plain),
             (Op::Take, [count]) => plain(iterator::give(self.session, &object()?, count)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
+            (Op::Await, []) => self.complete(&object()?, subject),
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => Err(unknown(op, args.len())),
         }
@@ -289,6 +357,15 @@ impl<'py> PyHost<'_, 'py> {
             return Ok(Answer::Arrow(taken));
         }
         Ok(Answer::Plain(special::apply(&object, name, args)?))
+    }
+
+    /// Run an awaitable to its end, or have it run and answer later.
+    fn complete(&self, awaitable: &Bound<'py, PyAny>, subject: &Subject<'py>) -> Result<Answer<'py>> {
+        // A step of a pipeline has no answer of its own.
+        let call = subject.id().and_then(|_| self.session.get().link().serving());
+        let run = names::RUN.get(awaitable.py())?.call1((self.session, call, awaitable))?;
+        let (done, value): (bool, Bound<'py, PyAny>) = run.extract()?;
+        Ok(if done { Answer::Plain(value) } else { Answer::Later })
     }
 
     /// Call what was fetched to be called, unless that is the asker's business.
@@ -323,85 +400,10 @@ impl<'py> PyHost<'_, 'py> {
         );
         names::STATUS.get(self.session.py())?.call1(parts)
     }
-
-    /// Write an op's result, and what `then` puts behind it.
-    fn answer(&self, performed: &Performed<'py>, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> Result<()> {
-        let mode = match &performed.answer {
-            Answer::Copy(_, mode) => *mode,
-            _ => Mode::Normal,
-        };
-        let encoder = Encoder::new(self.session, out, key, mode);
-        let mut encoder = encoder.answering(&performed.arguments);
-        let start = encoder.mark();
-        let result = match &performed.answer {
-            Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
-            Answer::Root(object) => encoder.reference(object),
-            Answer::Uncalled(object) => encoder.uncalled(object),
-            Answer::Buffer(object) => encoder.buffer(object),
-            Answer::Arrow(object) => encoder.arrow(object),
-        };
-        let result = result.and_then(|()| then(&mut encoder));
-        if result.is_err() {
-            encoder.take_back(&start);
-        }
-        if holds_objects(performed.answer.object()) {
-            self.leaving.borrow_mut().push(performed.answer.object().clone());
-        }
-        result
-    }
-
-    fn trailer(&self, encoder: &mut Encoder<'_, 'py>, key: Key) -> Result<()> {
-        let changes = loans::changes(key, loans::turn(key), self.session.py());
-        encoder.trailer(changes, &self.session.get().news(self.session.py())?)
-    }
-
-    /// Write what the op raised, and what `then` puts behind it. An exception that cannot be sent is replaced by the one that
-    /// says why.
-    fn raised(&self, error: PyErr, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> EngineResult<()> {
-        let py = self.session.py();
-        let start = out.len();
-        let first = self.raise(error, key, out, then);
-        let Err(Fault::Python(second)) = first else { return link_error(first) };
-        let text = second.value(py).str().map(|text| text.to_string()).unwrap_or_default();
-        let plain = pyo3::exceptions::PyRuntimeError::new_err(format!("an exception could not be sent: {text}"));
-        out.truncate(start);
-        let second = self.raise(plain, key, out, then);
-        let Err(Fault::Python(_)) = second else { return link_error(second) };
-        // At the end of the stack no code of Python runs any more, not even to take an exception apart.
-        out.truncate(start);
-        let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
-        encoder.raised_plainly("RecursionError", &text);
-        link_error(then(&mut encoder))
-    }
-
-    fn raise(&self, error: PyErr, key: Key, out: &mut Writer, then: &Behind<'_, 'py>) -> Result<()> {
-        let value = error.into_value(self.session.py()).into_bound(self.session.py()).into_any();
-        let mut encoder = Encoder::new(self.session, out, key, Mode::Normal);
-        let start = encoder.mark();
-        let result = encoder.raised(&value).and_then(|()| then(&mut encoder));
-        if result.is_err() {
-            encoder.take_back(&start);
-        }
-        self.leaving.borrow_mut().push(value);
-        result
-    }
 }
 
 fn unknown(op: Op, argc: usize) -> Fault {
     Error::garbled(format!("the op `{}` does not take {argc} arguments", op.name())).into()
-}
-
-/// Whether there may be a proxy in it.
-fn holds_objects(object: &Bound<'_, PyAny>) -> bool {
-    !(object.is_none() || object.is_exact_instance_of::<PyInt>() || object.is_exact_instance_of::<PyString>())
-}
-
-fn link_error(result: Result<()>) -> EngineResult<()> {
-    match result {
-        Ok(()) => Ok(()),
-        Err(Fault::Link(error)) => Err(error),
-        Err(Fault::Python(error)) => Err(Error::garbled(format!("an exception could not be sent: {error}"))),
-    }
 }
 
 fn call<'py>(

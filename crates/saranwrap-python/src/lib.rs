@@ -15,6 +15,7 @@ mod callsite;
 mod chains;
 mod classes;
 mod convert;
+mod deadlines;
 mod exports;
 mod fault;
 mod forking;
@@ -30,8 +31,10 @@ mod names;
 mod pipeline;
 mod promise;
 mod proxy;
+mod serving;
 mod session;
 mod special;
+mod stopping;
 mod texts;
 mod waiter;
 mod zygote;
@@ -42,6 +45,8 @@ mod _native {
     #[pymodule_export]
     use crate::buffer::{Buffer, BufferProxy, offers_buffer};
     #[pymodule_export]
+    use crate::deadlines::{close_block, open_block};
+    #[pymodule_export]
     use crate::iterator::{IteratorProxy, take};
     #[pymodule_export]
     use crate::pipeline::{flush, pipeline, result};
@@ -49,6 +54,8 @@ mod _native {
     use crate::promise::{Pipeline, Promise, operate};
     #[pymodule_export]
     use crate::proxy::{Proxy, Ref, Val, call, identity};
+    #[pymodule_export]
+    use crate::serving::{Server, expect_company, interrupts, sound_alarm_here};
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]

@@ -36,6 +36,8 @@ names! {
     REFUSED = "saranwrap.errors"."Refused";
     PROTOCOL_ERROR = "saranwrap.errors"."ProtocolError";
     FORKED_PROXY = "saranwrap.errors"."ForkedProxy";
+    STOPPED = "saranwrap.errors"."Stopped";
+    CALL_TIMEOUT = "saranwrap.errors"."CallTimeout";
     UNREACHABLE = "saranwrap.errors"."Unreachable";
     NOT_TRANSPARENT = "saranwrap.errors"."NotTransparent";
     SARANWRAP_ERROR = "saranwrap.errors"."SaranwrapError";
@@ -104,6 +106,12 @@ names! {
     ENUM_META = "enum"."EnumMeta";
     REGISTER_AT_FORK = "os"."register_at_fork";
     EQ = "operator"."eq";
+    // Deadlines and threads.
+    DEADLINE = "saranwrap._deadlines"."current";
+    ENTER_DEADLINE = "saranwrap._deadlines"."enter";
+    LEAVE_DEADLINE = "saranwrap._deadlines"."leave";
+    RUN = "saranwrap._serving"."run";
+    CALM = "saranwrap._serving"."calm";
     // Iteration in batches.
     READ_AHEAD = "saranwrap._ahead"."TYPES";
     SHADOW = "saranwrap._ahead"."shadow";

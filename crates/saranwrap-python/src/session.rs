@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -31,6 +31,9 @@ use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
 const MANY_RELEASES: usize = 1024;
+
+/// How long a call that was given up has to end, in seconds: for a `finally` on a machine that has other things to do.
+const GRACE: f64 = 1.0;
 
 /// The conversation with one other process.
 #[pyclass(frozen, weakref, module = "saranwrap._native")]
@@ -65,6 +68,8 @@ pub(crate) struct Session {
     /// What a signal handler raised while a call was waiting.
     pub(crate) stashed: Mutex<Option<PyErr>>,
     started: Instant,
+    /// The limit of each call, and how long a call that was given up has to end, in seconds.
+    limits: OnceLock<(Option<f64>, f64)>,
 }
 
 #[pymethods]
@@ -99,6 +104,12 @@ impl Session {
     fn set_spin(&self, microseconds: f64) {
         let bound = Duration::try_from_secs_f64(microseconds / 1e6).unwrap_or(Duration::ZERO);
         self.link.set_spin(bound);
+    }
+
+    /// Bound how long each call may take, and how long one that was given up may take to end, both in seconds. Once.
+    fn set_limits(&self, timeout: Option<f64>, grace: f64) {
+        // Whoever comes second is not the one that made the child.
+        let _ = self.limits.set((timeout, grace));
     }
 
     /// Ask for an op and wait for the answer.
@@ -184,7 +195,7 @@ impl Session {
     }
 
     #[getter]
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().map_or_else(std::process::id, |child| child.pid())
     }
 
@@ -343,6 +354,7 @@ impl Session {
             forked: AtomicBool::new(false),
             stashed: Mutex::default(),
             started: Instant::now(),
+            limits: OnceLock::new(),
         };
         Bound::new(py, session)
     }
@@ -357,6 +369,17 @@ impl Session {
 
     pub(crate) fn trusts(&self) -> bool {
         self.trust
+    }
+
+    /// The limit of each call, in seconds.
+    pub(crate) fn timeout(&self) -> Option<f64> {
+        self.limits.get().and_then(|limits| limits.0)
+    }
+
+    /// How long a call that was given up has to end.
+    pub(crate) fn grace(&self) -> Duration {
+        let grace = self.limits.get().map_or(GRACE, |limits| limits.1);
+        Duration::try_from_secs_f64(grace).unwrap_or(Duration::ZERO)
     }
 
     pub(crate) fn uptime(&self) -> f64 {

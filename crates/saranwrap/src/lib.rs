@@ -52,7 +52,7 @@ pub mod table;
 pub use table::Table;
 
 pub mod host;
-pub use host::{Host, Outcome};
+pub use host::{Applied, GivenUp, Host, Outcome};
 
 #[allow(unsafe_code)] // The one place where the kernel is spoken to directly.
 pub mod sys;

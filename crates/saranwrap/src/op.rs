@@ -55,6 +55,8 @@ pub enum Op {
     Ahead = 23,
     /// `[count]`: the next items of any iterator, taken.
     Take = 24,
+    /// `[]`: what awaiting the target comes to.
+    Await = 25,
 }
 
 impl Op {
@@ -84,6 +86,7 @@ impl Op {
         Op::Operate,
         Op::Ahead,
         Op::Take,
+        Op::Await,
     ];
 
     /// The name in documents and messages.
@@ -113,6 +116,7 @@ impl Op {
             Op::Operate => "operate",
             Op::Ahead => "ahead",
             Op::Take => "take",
+            Op::Await => "await",
         }
     }
 

@@ -83,6 +83,12 @@ impl Pending {
         }
     }
 
+    /// Whether a call that was asked before this one is still waited for, by another thread than the one with this bell.
+    pub(crate) fn is_behind(&self, id: u64, me: &Arc<Bell>) -> bool {
+        let before = self.calls.iter().filter(|&(&other, _)| other < id);
+        before.into_iter().any(|(_, call)| matches!(call, Call::Waiting(Some(bell)) if !Arc::ptr_eq(bell, me)))
+    }
+
     /// The answer to a call, if it is here, with its number.
     pub(crate) fn take(&mut self, id: u64) -> Option<(Frame, u64)> {
         if !matches!(self.calls.get(&id)?, Call::Answered(..)) {

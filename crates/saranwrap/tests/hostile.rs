@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use saranwrap::message::{Header, Hello, Kind as Is, MAX_BODY};
@@ -109,6 +110,48 @@ fn an_answer_to_nothing() {
 fn two_answers_to_one_call() {
     let answer = frame(Is::Reply, 1, 1, b"\x01");
     garbled(&[&answer[..], &answer].concat(), "a second answer");
+}
+
+#[test]
+fn two_answers_to_a_call_that_was_cancelled() {
+    let (link, mut liar) = link_to_a_liar();
+    let shared: Arc<toy::Shared> = Arc::default();
+    let toy = Toy::new(&link, 1, &shared);
+    assert_eq!(link.ask(&toy, &request("who", 0), Some(Instant::now())).err().unwrap().kind(), Kind::TimedOut);
+    let answer = frame(Is::Reply, 1, 1, b"\x01");
+    liar.write_all(&answer).unwrap();
+    link.flush_releases(&toy).unwrap();
+    assert_eq!(*shared.discarded.lock().unwrap(), [[1]]);
+    liar.write_all(&answer).unwrap();
+    assert!(link.pump().unwrap_err().what().contains("which is not open"));
+}
+
+#[test]
+fn a_peer_that_never_answers_ends_no_wait_but_by_the_deadline() {
+    let (link, _liar) = link_to_a_liar();
+    let toy = Toy::new(&link, 1, &Arc::default());
+    toy.patience.set(3);
+    let soon = Instant::now() + Duration::from_millis(10);
+    assert_eq!(link.ask(&toy, &request("who", 0), Some(soon)).err().unwrap().kind(), Kind::TimedOut);
+    assert_eq!(toy.patience.get(), 0);
+    assert!(link.error().is_none());
+}
+
+#[test]
+fn more_calls_than_can_be_left_for_later() {
+    let (link, mut liar) = link_to_a_liar();
+    let toy = Toy::new(&link, 1, &Arc::default());
+    let flood = std::thread::spawn(move || {
+        let later = |id| frame(Is::Call, CHILD | id, CHILD | id, &request("later", 0));
+        (1..).try_for_each(|id| liar.write_all(&later(id)))
+    });
+    let error = loop {
+        if let Err(error) = link.pump().and_then(|()| link.serve_ready(&toy)) {
+            break error;
+        }
+    };
+    assert_eq!(error.what(), "the child asks more at once than can be kept");
+    assert!(flood.join().unwrap().is_err());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Wire -> Python object. The bytes come from a process that may be hostile: every claim is checked here.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented, PySet,
@@ -49,6 +51,8 @@ pub(crate) struct Decoder<'a, 'py> {
     pub(super) named: usize,
     /// Arguments in which a promise stood, by address: the other side has others in their places.
     pub(super) completed: Vec<usize>,
+    /// How long the asker waits, if not for ever.
+    pub(crate) left: Option<Duration>,
 }
 
 /// What a step of a pipeline came to, for those that name it.
@@ -77,6 +81,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             failed: None,
             named: 0,
             completed: Vec::new(),
+            left: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -34,27 +35,28 @@ pub(crate) fn note_loaded(py: Python<'_>) -> PyResult<()> {
 }
 
 impl<'py> Encoder<'_, 'py> {
-    /// What follows a message's own value: the changed loans and the modules that were loaded since. Absent when empty.
-    pub(crate) fn trailer(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
-        if changes.is_empty() && news.is_empty() {
+    /// What follows a message's own value: the changed loans, the modules that were loaded since, and how long the asker waits, if
+    /// not for ever. Absent when empty.
+    pub(crate) fn trailer(&mut self, changes: Vec<Change<'py>>, news: &[String], left: Option<Duration>) -> Result<()> {
+        if changes.is_empty() && news.is_empty() && left.is_none() {
             return Ok(());
         }
-        self.news(changes, news)
+        self.news(changes, news, left)
     }
 
     /// The same ahead of the steps of a pipeline, which are performed as they are read. Null where it is empty.
-    pub(crate) fn ahead(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
-        if changes.is_empty() && news.is_empty() {
+    pub(crate) fn ahead(&mut self, changes: Vec<Change<'py>>, news: &[String], left: Option<Duration>) -> Result<()> {
+        if changes.is_empty() && news.is_empty() && left.is_none() {
             self.out.null();
             return Ok(());
         }
-        self.news(changes, news)
+        self.news(changes, news, left)
     }
 
-    fn news(&mut self, changes: Vec<Change<'py>>, news: &[String]) -> Result<()> {
+    fn news(&mut self, changes: Vec<Change<'py>>, news: &[String], left: Option<Duration>) -> Result<()> {
         // Inside a change a lent container is named by its number, kept or not: it is the caller's own that it belongs to.
         self.answers = false;
-        self.out.array(2);
+        self.out.array(2 + usize::from(left.is_some()));
         self.out.array(changes.len());
         for change in &changes {
             self.change(change)?;
@@ -62,6 +64,10 @@ impl<'py> Encoder<'_, 'py> {
         self.out.array(news.len());
         for module in news {
             self.out.text(module);
+        }
+        if let Some(left) = left {
+            // In microseconds; what would not fit is for ever.
+            self.out.u64(u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
         }
         // Only now: where one of them cannot be sent, none is, and all have to be told the next time.
         changes.iter().for_each(|change| self.agree(change));
@@ -153,9 +159,12 @@ impl<'py> Decoder<'_, 'py> {
         if self.reader.at_end() { Ok(()) } else { Err(Error::garbled("a message goes on after its end").into()) }
     }
 
-    /// Changed loans, and modules the other side has loaded.
+    /// Changed loans, modules the other side has loaded, and how long it waits.
     pub(super) fn news(&mut self) -> Result<()> {
-        self.pair("trailer")?;
+        let parts = self.reader.array("trailer")?;
+        if !(2..=3).contains(&parts) {
+            return Err(Error::garbled(format!("a trailer of {parts} parts")).into());
+        }
         for _ in 0..self.reader.array("changes")? {
             self.change()?;
         }
@@ -164,6 +173,9 @@ impl<'py> Decoder<'_, 'py> {
             news.push(self.reader.text("module")?.to_owned());
         }
         self.session.get().hear_of(news);
+        if parts == 3 {
+            self.left = Some(Duration::from_micros(self.reader.u64("the time that is left")?));
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use saranwrap::wire::Writer;
 
 use super::{Performed, PyHost, Subject, arguments, is_positional};
 use crate::convert::{Decoder, Promised, has_id, report};
+use crate::deadlines::Bounded;
 use crate::fault::{Fault, Result};
 use crate::guard;
 use crate::loans::{self, Key, Turn};
@@ -65,6 +66,7 @@ impl<'py> PyHost<'_, 'py> {
         let steps = request.argc.checked_sub(1);
         let steps = steps.ok_or_else(|| Error::garbled("a pipeline without the news that go ahead of it"))?;
         decoder.ahead()?;
+        let _bounded = decoder.left.map(|left| Bounded::by(self.session.py(), left)).transpose()?;
         let mut outcomes = Outcomes::default();
         for place in 0..steps {
             let start = decoder.here();
@@ -83,7 +85,7 @@ impl<'py> PyHost<'_, 'py> {
             };
             let raised = matches!(came, Came::Raised(_));
             self.tell(place, &step, came, &mut decoder, key, &mut outcomes)?;
-            if raised && self.session.get().link().cancelled() {
+            if raised && !self.declines.get() && self.session.get().link().cancelled() {
                 // The other side gave the whole pipeline up: nothing more of it is to be done.
                 return outcomes.write(out);
             }
@@ -114,7 +116,7 @@ impl<'py> PyHost<'_, 'py> {
         if let Some(root) = read.failed {
             return Ok(Came::Skipped(root));
         }
-        let done = self.check_promised(&read.subject).and_then(|()| {
+        let done = self.check_wanted().and_then(|()| self.check_promised(&read.subject)).and_then(|()| {
             let Read { subject, mentioned, args, .. } = &read;
             self.apply_counted(step.op, subject, args, mentioned, key)
         });
@@ -147,8 +149,8 @@ impl<'py> PyHost<'_, 'py> {
                 if step.wanted {
                     self.tell_value(place, &performed, key, outcomes)?;
                 }
-                let object = performed.answer.object().clone();
-                decoder.promise_is(if step.uses > 0 { Promised::Object(object, step.uses) } else { Promised::Gone });
+                let object = performed.answer.object().filter(|_| step.uses > 0);
+                decoder.promise_is(object.map_or(Promised::Gone, |object| Promised::Object(object.clone(), step.uses)));
             }
             Came::Raised(error) => {
                 self.tell_raised(place, error, key, outcomes)?;

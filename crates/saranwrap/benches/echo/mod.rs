@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use saranwrap::transport::{ring, stream};
 use saranwrap::wire::{Reader, Writer};
-use saranwrap::{Host, Link, Op, Outcome, Request, Result, Side, Transport};
+use saranwrap::{Applied, Host, Link, Op, Outcome, Request, Result, Side, Transport};
 
 /// Answers with the first argument of `callattr`. No objects live here.
 pub struct Echo;
 
 impl Host for Echo {
-    fn apply(&self, body: &[u8], out: &mut Writer) -> Result<Outcome> {
+    fn apply(&self, body: &[u8], out: &mut Writer) -> Result<Applied> {
         let mut reader = Reader::new(body);
         Request::read(&mut reader)?;
         reader.text("name")?;
         reader.array("args")?;
         out.u64(reader.u64("x")?);
-        Ok(Outcome::Answered)
+        Ok(Outcome::Answered.into())
     }
 
     fn release(&self, _: &[(u64, u64)]) -> Result<()> {

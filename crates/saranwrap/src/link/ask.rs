@@ -9,7 +9,7 @@ use super::serve::Stay;
 use super::wait::{Turn, Want};
 use super::{Link, chain, header, release_frame};
 use crate::error::{Error, Kind, Result};
-use crate::host::{Host, Outcome};
+use crate::host::{GivenUp, Host, Outcome};
 use crate::message::{self, MAX_BODY};
 use crate::sys::fd::Bell;
 
@@ -55,16 +55,66 @@ impl Link {
         self.post_call(host, id, chain, body)?;
         loop {
             match self.turn(host, Want::Answer(id), &bell, deadline) {
-                Turn::Answer(frame, order) => return Ok(self.answer(frame, order)),
+                Turn::Answer(frame, order) => return Ok(self.answer_of(frame, order)),
                 Turn::Failed(error) => return Err(error),
-                Turn::Interrupted => host.interrupted().inspect_err(|_| self.abandon(id))?,
+                Turn::Interrupted => {
+                    if let Err(error) = host.interrupted() {
+                        return Err(self.give_up(host, id, error, &bell));
+                    }
+                }
                 Turn::TimedOut => {
-                    self.abandon(id);
-                    return Err(Error::new(Kind::TimedOut, "no answer came in time"));
+                    let error = Error::new(Kind::TimedOut, "no answer came in time");
+                    return Err(self.give_up(host, id, error, &bell));
                 }
                 turn => self.attend(host, turn, &bell)?,
             }
         }
+    }
+
+    /// Have a call ended that nobody waits for any more, and wait for its end as long as the host does: a call that has not ended would
+    /// keep the next one waiting.
+    fn give_up(&self, host: &dyn Host, id: u64, error: Error, bell: &Arc<Bell>) -> Error {
+        self.cancel(id);
+        let since = Instant::now();
+        let mut interrupted = None;
+        loop {
+            let is_behind = self.usable().is_ok() && self.state().inbox.pending.is_behind(id, bell);
+            let Some(until) = host.given_up(&GivenUp { why: &error, since, is_behind }) else { break };
+            match self.turn(host, Want::Answer(id), bell, Some(until)) {
+                Turn::Answer(frame, order) => {
+                    let answer = self.answer_of(frame, order);
+                    host.ended(answer.outcome, &answer.body);
+                    return interrupted.unwrap_or(error);
+                }
+                Turn::Failed(end) => {
+                    return interrupted.unwrap_or(if error.kind() == Kind::TimedOut { end } else { error });
+                }
+                Turn::Interrupted => match host.interrupted() {
+                    // Whoever interrupts for the second time does not want to wait.  For the first time the call is late, and
+                    // has to be ended all the same: what it does may be the next one's hindrance.
+                    Err(_) if error.kind() == Kind::Interrupted => break,
+                    Err(why) => interrupted = Some(why),
+                    Ok(()) => {}
+                },
+                // What fails here breaks the link, and the next turn tells.
+                turn => drop(self.attend(host, turn, bell)),
+            }
+        }
+        self.forsake(id);
+        interrupted.unwrap_or(error)
+    }
+
+    /// Tell the other side that nobody waits for the answer to this call; it comes all the same.
+    pub fn cancel(&self, id: u64) {
+        if self.usable().is_ok() {
+            // If it does not go now it goes before the next frame; a failure shows there, too.
+            let _ = self.post(&header(message::Kind::Cancel, id, 0, &[]), Cow::Borrowed(&[]));
+        }
+    }
+
+    /// Whether the answer is still to come.
+    fn forsake(&self, id: u64) -> bool {
+        self.usable().is_ok() && self.state().inbox.abandon(id)
     }
 
     /// Ask without waiting: [`pump`](Self::pump) until [`finish`](Self::finish) has the answer.
@@ -84,16 +134,15 @@ impl Link {
         let mut state = self.state();
         if let Some((frame, order)) = state.inbox.pending.take(id) {
             drop(state);
-            return Ok(Some(self.answer(frame, order)));
+            return Ok(Some(self.answer_of(frame, order)));
         }
         state.error.clone().map_or(Ok(None), Err)
     }
 
     /// Give up a call that was started: its answer goes to [`Host::discard`].
     pub fn abandon(&self, id: u64) {
-        if self.usable().is_ok() && self.state().inbox.abandon(id) {
-            // If it does not go now it goes before the next frame; a failure shows there, too.
-            let _ = self.post(&header(message::Kind::Cancel, id, 0, &[]), Cow::Borrowed(&[]));
+        if self.forsake(id) {
+            self.cancel(id);
         }
     }
 
@@ -126,7 +175,7 @@ impl Link {
         self.post(&head, Cow::Borrowed(body))
     }
 
-    fn answer(&self, frame: message::Frame, order: u64) -> Answer<'_> {
+    fn answer_of(&self, frame: message::Frame, order: u64) -> Answer<'_> {
         let outcome = match frame.header.kind {
             message::Kind::Raised => Outcome::Raised,
             _ => Outcome::Answered,

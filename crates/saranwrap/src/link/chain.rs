@@ -59,6 +59,13 @@ pub(super) fn serving(link: u64) -> Option<u64> {
     find(|entry| entry.serving.filter(|_| entry.link == link))
 }
 
+/// Whether the current thread serves more than one call of the chain that it is in on this link.
+pub(super) fn is_nested(link: u64) -> bool {
+    let Some(chain) = current(link) else { return false };
+    let serves = |entry: &&Entry| entry.link == link && entry.chain == chain && entry.serving.is_some();
+    STACK.try_with(|stack| stack.borrow().iter().filter(serves).count() > 1).unwrap_or(false)
+}
+
 /// Whether one more call may be made from here.
 pub(super) fn check_depth() -> Result<()> {
     let depth = STACK.try_with(|stack| stack.borrow().len()).map_err(|_| thread_is_ending())?;

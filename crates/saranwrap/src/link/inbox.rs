@@ -50,8 +50,12 @@ pub(super) struct Inbox {
     pub(super) pending: Pending,
     calls: VecDeque<(Frame, u64)>,
     call_bytes: usize,
-    /// Calls that have come and are not answered yet, and whether they were cancelled.
-    serving: Numbered<bool>,
+    /// Calls that have come and are not answered yet.
+    serving: Numbered<Service>,
+    /// How many of those that no thread has taken yet were cancelled.
+    doomed: usize,
+    /// Those that are to be answered later and were cancelled.
+    cancelled: Vec<u64>,
     late: Vec<Vec<u8>>,
     releases: VecDeque<(Vec<(u64, u64)>, u64)>,
     release_count: usize,
@@ -61,6 +65,20 @@ pub(super) struct Inbox {
     farewell: bool,
 }
 
+/// A call that has come and is not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Service {
+    chain: u64,
+    /// It goes on without a thread, and is answered later.
+    later: bool,
+    /// Nobody waits for the answer any more.
+    cancelled: bool,
+    /// Whoever serves it has been told so.
+    interrupted: bool,
+    /// It was by another thread, and may not have heard it yet.
+    pub(super) disturbed: bool,
+}
+
 /// For whom an incoming frame is of interest.
 #[derive(Debug)]
 pub(super) enum Filed {
@@ -68,6 +86,10 @@ pub(super) enum Filed {
     For(Option<std::sync::Arc<crate::sys::fd::Bell>>),
     /// For whoever may serve this chain.
     Chain(u64),
+    /// For whoever is in the middle of a call: it was cancelled.
+    Cancelled,
+    /// For whoever pumps: a call that goes on without a thread was cancelled.
+    Pumper,
     /// For the reader itself.
     Nobody,
 }
@@ -81,6 +103,8 @@ impl Inbox {
             calls: VecDeque::new(),
             call_bytes: 0,
             serving: Numbered::default(),
+            doomed: 0,
+            cancelled: Vec::new(),
             late: Vec::new(),
             releases: VecDeque::new(),
             release_count: 0,
@@ -128,9 +152,29 @@ impl Inbox {
         }
     }
 
+    /// The same for a thread that serves it while the current one says so.
+    pub(super) fn disturb(&mut self, id: u64) -> bool {
+        let due = self.interrupt(id);
+        if let Some(service) = self.serving.get_mut(&id).filter(|_| due) {
+            service.disturbed = true;
+        }
+        due
+    }
+
     /// The first waiting call whose chain this thread may serve.
     pub(super) fn take_call(&mut self, may_serve: impl Fn(u64) -> bool) -> Option<Frame> {
         let index = self.calls.iter().position(|(frame, _)| may_serve(frame.header.chain))?;
+        self.take_call_at(index)
+    }
+
+    /// The first waiting call that was cancelled, if its chain is one that no thread is in.
+    pub(super) fn take_cancelled_call(&mut self, is_free: impl Fn(u64) -> bool) -> Option<Frame> {
+        let cancelled = |frame: &Frame| self.is_cancelled(frame.header.id) && is_free(frame.header.chain);
+        let index = self.calls.iter().position(|(frame, _)| cancelled(frame))?;
+        self.take_call_at(index)
+    }
+
+    fn take_call_at(&mut self, index: usize) -> Option<Frame> {
         let (frame, order) = self.calls.remove(index)?;
         self.call_bytes -= frame.body.len();
         self.decoded(order);
@@ -182,12 +226,50 @@ impl Inbox {
 
     /// Whether the other side has cancelled this call, which is being served.
     pub(super) fn is_cancelled(&self, id: u64) -> bool {
-        self.serving.get(&id) == Some(&true)
+        self.serving.get(&id).is_some_and(|service| service.cancelled)
+    }
+
+    /// A thread takes the call.  Whether it is still worth it: it may have been cancelled.
+    pub(super) fn begin(&mut self, id: u64) -> bool {
+        if self.doomed == 0 || !self.is_cancelled(id) {
+            return true;
+        }
+        self.doomed -= 1;
+        false
     }
 
     /// A call has been served.
-    pub(super) fn served(&mut self, id: u64) {
-        self.serving.remove(&id);
+    pub(super) fn served(&mut self, id: u64) -> Option<Service> {
+        self.serving.remove(&id)
+    }
+
+    /// The thread leaves the call; it is answered later.  Whether the thread was interrupted by another one.
+    pub(super) fn defer(&mut self, id: u64) -> bool {
+        let Some(service) = self.serving.get_mut(&id) else { return false };
+        service.later = true;
+        if service.cancelled {
+            self.cancelled.push(id);
+        }
+        std::mem::take(&mut service.disturbed)
+    }
+
+    /// The chain of a call that has begun and is not answered.  Whoever answers it later may be faster than the thread that
+    /// leaves it.
+    pub(super) fn chain_of(&self, id: u64) -> Option<u64> {
+        self.serving.get(&id).filter(|_| !self.waits(id)).map(|service| service.chain)
+    }
+
+    /// Calls that are to be answered later and were cancelled since the last time.
+    pub(super) fn take_cancelled(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.cancelled)
+    }
+
+    /// Whether whoever serves this call is to be interrupted: true once.
+    pub(super) fn interrupt(&mut self, id: u64) -> bool {
+        match self.serving.get_mut(&id) {
+            Some(service) if service.cancelled => !std::mem::replace(&mut service.interrupted, true),
+            _ => false,
+        }
     }
 
     /// Whether the other side has said Bye.
@@ -197,10 +279,19 @@ impl Inbox {
 
     /// The link is broken: no call will be served any more.
     pub(super) fn drop_calls(&mut self) {
-        for (_, order) in std::mem::take(&mut self.calls) {
+        for (frame, order) in std::mem::take(&mut self.calls) {
+            self.serving.remove(&frame.header.id);
             self.decoded(order);
         }
         self.call_bytes = 0;
+        self.serving.retain(|_, service| !service.later);
+        self.doomed = 0;
+        self.cancelled.clear();
+    }
+
+    /// Whether no thread has taken this call yet.
+    fn waits(&self, id: u64) -> bool {
+        self.calls.iter().any(|(frame, _)| frame.header.id == id)
     }
 
     fn file_hello(&mut self, frame: Frame) -> Result<Filed> {
@@ -216,12 +307,12 @@ impl Inbox {
         if !self.side.other().numbers(id) {
             return Err(Error::garbled(format!("the id {id:#x} of a call is one of ours")));
         }
-        if self.serving.insert(id, false).is_some() {
+        if self.serving.insert(id, Service { chain, ..Service::default() }).is_some() {
             return Err(Error::garbled(format!("the call {id:#x} is being served already")));
         }
         self.call_bytes += frame.body.len();
         // The parent may have thousands of calls on their way, and is trusted.
-        if self.side == Side::Parent && (self.calls.len() >= MAX_CALLS || self.call_bytes > MAX_CALL_BYTES) {
+        if self.side == Side::Parent && (self.serving.len() > MAX_CALLS || self.call_bytes > MAX_CALL_BYTES) {
             return Err(Error::garbled("the child asks more at once than can be kept"));
         }
         self.undecoded.push(self.order);
@@ -256,10 +347,22 @@ impl Inbox {
 
     /// Cancelling is advice: a call that is answered already, or about to be, is not found any more, which is no fault.
     fn file_cancel(&mut self, frame: &Frame) -> Result<Filed> {
-        if let Some(cancelled) = self.serving.get_mut(&frame.header.id) {
-            *cancelled = true;
+        empty(frame)?;
+        let id = frame.header.id;
+        let waits = self.waits(id);
+        let Some(service) = self.serving.get_mut(&id) else { return Ok(Filed::Nobody) };
+        if std::mem::replace(&mut service.cancelled, true) {
+            return Ok(Filed::Nobody);
         }
-        empty(frame)
+        if waits {
+            self.doomed += 1;
+            return Ok(Filed::Nobody);
+        }
+        if !service.later {
+            return Ok(Filed::Cancelled);
+        }
+        self.cancelled.push(id);
+        Ok(Filed::Pumper)
     }
 }
 

@@ -33,7 +33,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::message::{self, HEADER_LEN, Header, Hello, MAX_HELLO, PROTOCOL, encode_releases};
 use crate::sys::fd::Bell;
-use crate::sys::process;
+use crate::sys::process::{self, Alarm};
 use crate::transport::Transport;
 use crate::wire::Writer;
 pub use ask::Answer;
@@ -94,6 +94,8 @@ struct State {
     error: Option<Error>,
     /// Room for frames that come in, lent to the leader.
     spare: Vec<message::Frame>,
+    /// Tells the main thread of a child that the other side gave up a call which a thread is in the middle of.
+    alarm: Alarm,
 }
 
 impl Link {
@@ -111,7 +113,13 @@ impl Link {
             at_end: OnceLock::new(),
             forgotten: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-            state: Mutex::new(State { inbox: Inbox::new(side), crew: Crew::default(), error: None, spare: Vec::new() }),
+            state: Mutex::new(State {
+                inbox: Inbox::new(side),
+                crew: Crew::default(),
+                error: None,
+                spare: Vec::new(),
+                alarm: Alarm::default(),
+            }),
             send: Mutex::default(),
             backlog: AtomicUsize::new(0),
             for_answers,
@@ -200,6 +208,18 @@ impl Link {
     /// Why the link is broken, if it is.
     pub fn error(&self) -> Option<Error> {
         self.usable().err()
+    }
+
+    /// Ring this bell when something has come for whoever pumps this link rather than waits: another thread read it, or it was read
+    /// during a wait of the same thread's.  Then the descriptor is silent: pump on either.
+    pub fn set_pumper(&self, bell: Option<Arc<Bell>>) {
+        self.state().crew.set_pumper(bell);
+    }
+
+    /// Signal the current thread, which has the host's handler of that signal, whenever a call that a thread is in the middle of is
+    /// cancelled.  For as long as the link lives that thread has to.
+    pub fn sound_alarm_here(&self, signal: i32) {
+        self.state().alarm = Alarm::here(signal);
     }
 
     /// What has gone over the link so far.

@@ -69,8 +69,8 @@ impl State {
         if let Some(settlement) = self.inbox.settlement() {
             return Some(Turn::Settle(settlement));
         }
-        let crew = &self.crew;
-        self.inbox.take_call(|chain| crew.may_serve(side, chain, me)).map(Turn::Serve)
+        let (crew, idle) = (&self.crew, want == Want::Call);
+        self.inbox.take_call(|chain| crew.may_serve(side, chain, me, idle)).map(Turn::Serve)
     }
 
     /// Put frames where they belong, and wake whom they are for.
@@ -79,6 +79,8 @@ impl State {
             match self.inbox.file(frame)? {
                 Filed::For(Some(bell)) if !Arc::ptr_eq(&bell, me) => bell.ring(),
                 Filed::Chain(chain) => self.crew.ring_for(side, chain, me),
+                Filed::For(None) | Filed::Pumper => self.crew.ring_pumper(),
+                Filed::Cancelled => self.alarm.sound(),
                 Filed::For(_) | Filed::Nobody => {}
             }
             if self.inbox.farewell() {
@@ -174,7 +176,7 @@ impl Link {
         let me = super::chain::bell()?;
         if self.state().crew.lead(&me) {
             let round = self.pump_as_leader(&me);
-            self.state().crew.abdicate(&me);
+            self.state().crew.pass_on(&me);
             round.map_err(|error| self.fail(error))?;
         }
         self.usable()
@@ -194,7 +196,7 @@ impl Link {
         let patience = self.patience(want);
         let (limit, since) = (patience.limit(), Instant::now());
         let mut state = self.state();
-        state.crew.join(me);
+        state.crew.join(me, want == Want::Call);
         let mut late = false;
         let turn = loop {
             if let Some(turn) = state.turn_for(self.side, want, me) {

@@ -100,6 +100,31 @@ pub fn signal_name(signal: i32) -> &'static str {
     }
 }
 
+/// The number of the current thread, as the C library knows it (`pthread_self`).
+pub fn this_thread() -> u64 {
+    // SAFETY: it takes nothing and reads nothing but the thread's own register.
+    unsafe { libc::pthread_self() as u64 }
+}
+
+/// A signal for one thread of this process, to be sent from any other; at first for none.
+#[derive(Debug, Default)]
+pub struct Alarm(Option<(i32, i32)>);
+
+impl Alarm {
+    /// For the current thread.
+    pub fn here(signal: i32) -> Self {
+        Self(Some((rustix::thread::gettid().as_raw_nonzero().get(), signal)))
+    }
+
+    /// Send it.  A thread that has ended, or one of the process that this one was forked from, is not found, which is no fault.
+    pub fn sound(&self) {
+        if let Self(Some((thread, signal))) = *self {
+            // SAFETY: tgkill takes three numbers and touches no memory of ours.
+            unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread, signal) };
+        }
+    }
+}
+
 /// Leave every signal to the other threads: one that lands here would not interrupt the thread that waits for it.
 pub fn block_signals() {
     // SAFETY: `set` is filled by sigfillset before it is read, both calls get valid pointers for their whole length, and the

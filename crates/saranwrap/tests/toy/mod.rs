@@ -6,11 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use saranwrap::message::Hello;
 use saranwrap::transport::Transport;
 use saranwrap::wire::{Reader, Writer};
-use saranwrap::{Child, Command, Error, Host, Kind, Link, Outcome, Result, Side};
+use saranwrap::{Applied, Child, Command, Error, GivenUp, Host, Kind, Link, Outcome, Result, Side};
 
 /// What a test shares with the hosts of all its threads.
 #[derive(Default)]
@@ -21,6 +22,14 @@ pub struct Shared {
     /// "hold" says here that it runs, and waits for the other to go on.
     pub holding: Mutex<Option<Sender<()>>>,
     pub go_on: Mutex<Option<Receiver<()>>>,
+    /// The calls that "later" left to be answered.
+    pub later: Mutex<Vec<u64>>,
+    /// Where "meet" waits for others.
+    pub barrier: Mutex<Option<Arc<std::sync::Barrier>>>,
+    /// Bodies that were declined rather than applied.
+    pub declined: Mutex<Vec<Vec<u8>>>,
+    /// How often it was told that a call which was interrupted is over.
+    pub calmed: Mutex<u64>,
 }
 
 /// A host for one thread; `name` is what "who" answers.
@@ -30,13 +39,25 @@ pub struct Toy {
     pub shared: Arc<Shared>,
     /// Whether the next wait is interrupted rather than begun.
     pub interrupt: std::cell::Cell<bool>,
+    /// What is waited for before that.
+    pub when: std::cell::RefCell<Option<Receiver<()>>>,
     /// Whether interruptions end calls.
     pub give_up: std::cell::Cell<bool>,
+    /// How many more times it waits for a call that was given up.
+    pub patience: std::cell::Cell<u64>,
 }
 
 impl Toy {
     pub fn new(link: &Arc<Link>, name: u64, shared: &Arc<Shared>) -> Self {
-        Self { link: Arc::clone(link), name, shared: Arc::clone(shared), interrupt: false.into(), give_up: true.into() }
+        Self {
+            link: Arc::clone(link),
+            name,
+            shared: Arc::clone(shared),
+            interrupt: false.into(),
+            when: None.into(),
+            give_up: true.into(),
+            patience: 0.into(),
+        }
     }
 
     /// Ask for a number.
@@ -109,6 +130,16 @@ impl Toy {
             "nest" => self.nest(reader.u64("depth")?)?,
             "thread" => self.thread(reader.u64("argument")?)?,
             "hold" => self.hold(),
+            "meet" => {
+                let barrier = self.shared.barrier.lock().unwrap().clone();
+                u64::from(barrier.unwrap().wait().is_leader())
+            }
+            "interrupted" => {
+                while !self.link.interrupts().0 {
+                    std::thread::yield_now();
+                }
+                u64::from(self.link.interrupts().0)
+            }
             "call-hold" => self.number("hold", 0)?,
             "call-echo" => {
                 let bytes = vec![7; reader.u64("length")? as usize];
@@ -134,11 +165,31 @@ impl Toy {
 }
 
 impl Host for Toy {
-    fn apply(&self, body: &[u8], out: &mut Writer) -> Result<Outcome> {
+    fn apply(&self, body: &[u8], out: &mut Writer) -> Result<Applied> {
         let mut reader = Reader::new(body);
         reader.array("request")?;
         let command = reader.text("command")?;
-        self.answer(command, &mut reader, out)
+        if command == "later" {
+            self.shared.later.lock().unwrap().push(self.link.serving().unwrap());
+            return Ok(Applied::Later);
+        }
+        self.answer(command, &mut reader, out).map(Applied::Done)
+    }
+
+    fn decline(&self, body: &[u8], out: &mut Writer) -> Result<Applied> {
+        self.shared.declined.lock().unwrap().push(body.to_vec());
+        out.text("declined");
+        Ok(Outcome::Raised.into())
+    }
+
+    fn given_up(&self, _: &GivenUp<'_>) -> Option<Instant> {
+        let left = self.patience.get().checked_sub(1)?;
+        self.patience.set(left);
+        Some(Instant::now() + Duration::from_millis(5))
+    }
+
+    fn calm(&self) {
+        *self.shared.calmed.lock().unwrap() += 1;
     }
 
     fn release(&self, releases: &[(u64, u64)]) -> Result<()> {
@@ -153,6 +204,8 @@ impl Host for Toy {
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
         if !self.interrupt.take() {
             wait();
+        } else if let Some(when) = self.when.take() {
+            when.recv().unwrap();
         }
     }
 

@@ -207,14 +207,232 @@ fn an_interrupted_call_is_given_up_and_its_answer_discarded() {
     let (is_holding, let_go) = gates(&world.childs);
     let parent = world.parent(1);
     parent.interrupt.set(true);
+    parent.when.replace(Some(is_holding));
     assert_eq!(parent.number("hold", 0).unwrap_err().kind(), Kind::Interrupted);
-    is_holding.recv().unwrap();
     let_go.send(()).unwrap();
     // The link is whole, and the child knew that nobody waited any more.
     assert_eq!(parent.number("ask-who", 0).unwrap(), 1);
     parent.number("who", 0).unwrap();
     assert_eq!(*world.parents.discarded.lock().unwrap(), [[1]]);
     world.end();
+}
+
+#[test]
+fn a_call_that_is_given_up_before_it_begins_is_declined() {
+    let world = World::new(pair());
+    let (is_holding, let_go) = gates(&world.childs);
+    std::thread::scope(|scope| {
+        let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
+        let one = scope.spawn(move || Toy::new(&link, 1, &shared).number("hold", 0));
+        is_holding.recv().unwrap();
+        let soon = Instant::now() + Duration::from_millis(5);
+        let late = world.link.ask(&world.parent(2), &request("who", 0), Some(soon));
+        assert_eq!(late.err().unwrap().kind(), Kind::TimedOut);
+        let_go.send(()).unwrap();
+        one.join().unwrap().unwrap();
+    });
+    assert_eq!(world.parent(1).number("who", 0).unwrap(), 500);
+    assert_eq!(world.parent(1).number("who", 0).unwrap(), 500);
+    assert_eq!(*world.childs.declined.lock().unwrap(), [request("who", 0)]);
+    assert_eq!(world.parents.discarded.lock().unwrap().len(), 1);
+    world.end();
+}
+
+#[test]
+fn the_end_of_a_call_that_was_given_up_is_waited_for() {
+    let world = World::new(pair());
+    let (is_holding, let_go) = gates(&world.childs);
+    let parent = world.parent(1);
+    parent.interrupt.set(true);
+    parent.when.replace(Some(is_holding));
+    parent.patience.set(1000);
+    let_go.send(()).unwrap();
+    assert_eq!(parent.number("hold", 0).unwrap_err().kind(), Kind::Interrupted);
+    // The answer has come, and was handed to the host: nothing of the call is left.
+    assert_eq!(world.parents.discarded.lock().unwrap().len(), 1);
+    assert!(parent.patience.get() > 0);
+    assert_eq!(parent.number("who", 0).unwrap(), 500);
+    world.end();
+}
+
+#[test]
+fn who_is_interrupted_is_told_once() {
+    let world = World::new(pair());
+    let child = Toy::new(&world.child_link, 500, &world.childs);
+    let parent = world.parent(1);
+    // The child's own thread stands in for a signal handler: it cannot, while the call is in another one.
+    assert_eq!(child.link.interrupts(), (false, Vec::new()));
+    let soon = Instant::now() + Duration::from_millis(5);
+    let late = world.link.ask(&parent, &request("interrupted", 0), Some(soon));
+    assert_eq!(late.err().unwrap().kind(), Kind::TimedOut);
+    parent.number("who", 0).unwrap();
+    // It has heard it, since it asked: there is nothing to be calmed.
+    assert_eq!(*world.childs.calmed.lock().unwrap(), 0);
+    world.end();
+}
+
+/// Wait until "later" has left so many calls.
+fn later(shared: &Shared, count: usize) -> Vec<u64> {
+    loop {
+        let left = shared.later.lock().unwrap().clone();
+        if left.len() >= count {
+            return left;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn answers_come_later_and_in_any_order() {
+    let world = World::new(pair());
+    let parent = world.parent(1);
+    let calls: Vec<_> = (0..10).map(|_| world.link.start(&parent, &request("later", 0)).unwrap()).collect();
+    let left = later(&world.childs, 10);
+    // Meanwhile the child serves others.
+    assert_eq!(parent.number("who", 0).unwrap(), 500);
+    let child = Toy::new(&world.child_link, 7, &world.childs);
+    for &id in left.iter().rev() {
+        world.child_link.answer(&child, id, Outcome::Answered, vec![5]).unwrap();
+    }
+    for id in calls {
+        let answer = loop {
+            world.link.pump().unwrap();
+            if let Some(answer) = world.link.finish(id).unwrap() {
+                break answer;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!((answer.outcome, &answer.body[..]), (Outcome::Answered, &[5][..]));
+    }
+    world.end();
+}
+
+#[test]
+fn a_call_is_answered_once() {
+    let world = World::new(pair());
+    let parent = world.parent(1);
+    let id = world.link.start(&parent, &request("later", 0)).unwrap();
+    let left = later(&world.childs, 1)[0];
+    let child = Toy::new(&world.child_link, 7, &world.childs);
+    world.child_link.answer(&child, left, Outcome::Raised, vec![5]).unwrap();
+    for wrong in [left, left + 1, 0] {
+        let error = world.child_link.answer(&child, wrong, Outcome::Answered, vec![5]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+    }
+    // That was a fault of this side's own, and the link is whole.
+    assert_eq!(parent.number("who", 0).unwrap(), 500);
+    assert_eq!(world.link.finish(id).unwrap().unwrap().outcome, Outcome::Raised);
+    world.end();
+}
+
+#[test]
+fn an_answer_that_never_comes_ends_with_the_link() {
+    let world = World::new(pair());
+    std::thread::scope(|scope| {
+        let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
+        let asking = scope.spawn(move || Toy::new(&link, 1, &shared).number("later", 0));
+        let left = later(&world.childs, 1)[0];
+        world.link.close();
+        assert_eq!(asking.join().unwrap().unwrap_err().kind(), Kind::Closed);
+        world.serving.join().unwrap().unwrap();
+        let child = Toy::new(&world.child_link, 7, &world.childs);
+        let error = world.child_link.answer(&child, left, Outcome::Answered, vec![5]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Died);
+    });
+}
+
+#[test]
+fn a_call_that_goes_on_is_cancelled_and_asks_in_its_own_chain() {
+    let world = World::new(pair());
+    let parent = world.parent(3);
+    let (link, shared) = (Arc::clone(&world.child_link), Arc::clone(&world.childs));
+    let stepping = std::thread::spawn(move || {
+        let left = later(&shared, 1)[0];
+        let child = Toy::new(&link, 7, &shared);
+        // The thread that asked serves it, though it is another one that asks here.
+        let (who, chain) = link.within(left, || (child.number("who", 0).unwrap(), link.chain())).unwrap();
+        assert_eq!((who, link.chain()), (3, None));
+        while link.take_cancelled().is_empty() {
+            child.link.pump().unwrap();
+            std::thread::yield_now();
+        }
+        assert!(link.within(left, || link.cancelled()).unwrap());
+        link.answer(&child, left, Outcome::Answered, vec![5]).unwrap();
+        assert_eq!(link.within(left, || ()).unwrap_err().kind(), Kind::Refused);
+        chain
+    });
+    let soon = Instant::now() + Duration::from_millis(50);
+    assert_eq!(world.link.ask(&parent, &request("later", 0), Some(soon)).err().unwrap().kind(), Kind::TimedOut);
+    assert!(stepping.join().unwrap().is_some());
+    parent.number("who", 0).unwrap();
+    parent.number("who", 0).unwrap();
+    assert_eq!(*world.parents.discarded.lock().unwrap(), [[5]]);
+    world.end();
+}
+
+#[test]
+fn several_threads_serve_at_once() {
+    let world = World::new(pair());
+    let servers: Vec<_> = (0..3)
+        .map(|name| {
+            let (link, shared) = (Arc::clone(&world.child_link), Arc::clone(&world.childs));
+            std::thread::spawn(move || link.serve(&Toy::new(&link, 600 + name, &shared)))
+        })
+        .collect();
+    let barrier = Arc::new(std::sync::Barrier::new(4));
+    *world.childs.barrier.lock().unwrap() = Some(Arc::clone(&barrier));
+    std::thread::scope(|scope| {
+        for name in 0..4 {
+            let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
+            scope.spawn(move || {
+                let parent = Toy::new(&link, name, &shared);
+                for _ in 0..100 {
+                    // None of the four comes back unless all are under way.
+                    parent.number("meet", 0).unwrap();
+                    assert_eq!(parent.number("ask-who", 0).unwrap(), name);
+                    assert_eq!(parent.number("nest", 5).unwrap(), 5);
+                }
+            });
+        }
+    });
+    world.end();
+    servers.into_iter().for_each(|server| server.join().unwrap().unwrap());
+}
+
+#[test]
+fn a_server_that_another_one_interrupts_is_calmed() {
+    let world = World::new(pair());
+    let (link, shared) = (Arc::clone(&world.child_link), Arc::clone(&world.childs));
+    let second = std::thread::spawn(move || link.serve(&Toy::new(&link, 600, &shared)));
+    let barrier = Arc::new(std::sync::Barrier::new(3));
+    *world.childs.barrier.lock().unwrap() = Some(Arc::clone(&barrier));
+    let told = std::thread::scope(|scope| {
+        for name in 0..2 {
+            let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
+            scope.spawn(move || {
+                let soon = Instant::now() + Duration::from_millis(20);
+                let late = link.ask(&Toy::new(&link, name, &shared), &request("meet", 0), Some(soon));
+                assert_eq!(late.err().unwrap().kind(), Kind::TimedOut);
+            });
+        }
+        // Both servers are at the barrier, so it is a third thread that stands in for the handler.
+        let mut told = Vec::new();
+        while told.len() < 2 {
+            let (here, others) = world.child_link.interrupts();
+            assert!(!here);
+            told.extend(others);
+            std::thread::yield_now();
+        }
+        assert_eq!(world.child_link.interrupts(), (false, Vec::new()));
+        barrier.wait();
+        told
+    });
+    assert_ne!(told[0], told[1]);
+    world.parent(1).number("who", 0).unwrap();
+    world.link.close();
+    world.serving.join().unwrap().unwrap();
+    second.join().unwrap().unwrap();
+    assert_eq!(*world.childs.calmed.lock().unwrap(), 2);
 }
 
 #[test]
