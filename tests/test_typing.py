@@ -165,7 +165,9 @@ def test_every_error_is_public_and_a_saranwrap_error():
     for name, thing in vars(errors).items():
         if isinstance(thing, type) and issubclass(thing, BaseException):
             assert name in saranwrap.__all__
-            assert issubclass(thing, saranwrap.SaranwrapError)
+            # Except for what interrupts a child's code, which is no error: nothing that catches errors is to catch it.
+            assert issubclass(thing, saranwrap.SaranwrapError) is (thing is not saranwrap.Stopped)
+            assert issubclass(thing, Exception) is (thing is not saranwrap.Stopped)
 
 
 def test_the_version_is_the_installed_one():
