@@ -12,6 +12,10 @@ else:
         # What begins like this is a room, which the import system looks for here first.
         if name.startswith("_") and name not in {"__all__", "__version__"}:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "aio":
+            from importlib import import_module
+
+            return import_module("saranwrap.aio")
         from saranwrap import _names
 
         now = {*_names.__all__, "__all__"} - _names.LATER.keys()

@@ -18,7 +18,7 @@ from saranwrap import _valued, _values, _zygote
 from saranwrap._ahead import Prefetch
 from saranwrap._deadlines import current
 from saranwrap._members import Proxy
-from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
+from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity, use_hubs
 from saranwrap._remote import RemoteType, bound
 from saranwrap._zygote import Start
 from saranwrap.errors import CallTimeout, ChildDied, Refused, SaranwrapError
@@ -33,6 +33,9 @@ _CLOSING = 5.0
 
 # A child serves on no more threads than this.
 _MOST_THREADS = 1024
+
+# Where one of these is loaded, a call may have to wait in a way of its own.
+_modules_of_greenlets = frozenset({"gevent._hub_local", "eventlet.hubs"})
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -92,6 +95,8 @@ class Child:
         if spin != "auto":
             self._session.set_spin(spin)
         _sessions.add(self._session)
+        if not _modules_of_greenlets.isdisjoint(sys.modules):
+            use_hubs()
         if dead_callback is not None:
             _watch(self._session, dead_callback)
 

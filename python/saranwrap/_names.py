@@ -19,6 +19,7 @@ from saranwrap._api import (
     wrapped,
 )
 from saranwrap._deadlines import timeout
+from saranwrap._futures import start
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
@@ -97,6 +98,7 @@ __all__ = [
     "ref",
     "result",
     "run",
+    "start",
     "status",
     "timeout",
     "val",

@@ -110,7 +110,7 @@ class _Server:
         # Whatever it raises belongs to whoever asked, and must not end the loop: not even SystemExit.
         reply: Callable[[int, Any], None]
         try:
-            value = await _Steps(self.native, call, awaitable)
+            value = await Steps(self.native, call, awaitable)
         except BaseException as error:  # noqa: BLE001
             reply, what = self.native.answer_raised, error
         else:
@@ -125,7 +125,7 @@ class _Server:
             self.turn()
 
 
-class _Steps:
+class Steps:
     """An awaitable, each step of which is done in the chain of a call: what it asks is served by whoever made that call."""
 
     def __init__(self, server: Server, call: int, awaitable: Awaitable[Any]) -> None:

@@ -57,7 +57,13 @@ impl Drop for Flight<'_> {
     fn drop(&mut self) {
         // One step: it is over, and something has happened.
         self.ahead.pulse.fetch_sub(UNDER_WAY - 1, Ordering::AcqRel);
-        OWN.with_borrow_mut(Vec::pop);
+        let address = self.ahead.address();
+        OWN.with_borrow_mut(|own| {
+            // Mostly the last; where greenlets take turns, one of those before it may be over first.
+            if let Some(place) = own.iter().rposition(|&one| one == address) {
+                own.swap_remove(place);
+            }
+        });
     }
 }
 
@@ -77,6 +83,16 @@ impl Ahead {
         self.pulse.fetch_add(UNDER_WAY + 1, Ordering::AcqRel);
         OWN.with_borrow_mut(|own| own.push(self.address()));
         Flight { ahead: self }
+    }
+
+    /// An op begins that no thread is in the middle of, until `landed`.
+    pub(crate) fn took_off(&self) {
+        self.pulse.fetch_add(UNDER_WAY + 1, Ordering::AcqRel);
+    }
+
+    /// Such an op is over.
+    pub(crate) fn landed(&self) {
+        self.pulse.fetch_sub(UNDER_WAY - 1, Ordering::AcqRel);
     }
 
     /// Whether another thread's op is under way. Those of this thread are not: it would not be here but for a callback.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 use saranwrap::child::Exit;
-use saranwrap::error::{Error, Kind};
+use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::Outcome;
+use saranwrap::link::Answer;
 use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
@@ -16,6 +17,7 @@ use crate::convert::{Decoder, Encoder, Mark, Mode, Told};
 use crate::deadlines::Limit;
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional, takes_arguments};
+use crate::hub::{self, Waiting};
 use crate::loans::{self, Change, Key, Scope};
 use crate::names;
 use crate::session::Session;
@@ -30,7 +32,16 @@ pub(crate) struct News<'a, 'py> {
     limit: Option<Limit>,
 }
 
-impl<'py> News<'_, 'py> {
+impl<'a, 'py> News<'a, 'py> {
+    /// Those of a request that begins its chain.
+    pub(crate) fn of_first(session: &'a Bound<'py, Session>, key: Key) -> Self {
+        Self { session, key, first: true, limit: None }
+    }
+
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.session.py()
+    }
+
     /// The loans that changed here and the modules that were loaded here since the last time.
     pub(crate) fn told(&self) -> Result<(Vec<Change<'py>>, Vec<String>)> {
         let py = self.session.py();
@@ -41,6 +52,20 @@ impl<'py> News<'_, 'py> {
     /// How long the answer is waited for, if not for ever.
     pub(crate) fn left(&self) -> Option<Duration> {
         self.limit.map(|limit| limit.left())
+    }
+}
+
+/// A call that a greenlet waited for is over.
+struct Over<'a> {
+    session: &'a Session,
+    chain: Option<u64>,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        if let Some(chain) = self.chain {
+            self.session.link.end_chain(chain);
+        }
     }
 }
 
@@ -193,7 +218,10 @@ impl Session {
             encoder.take_back(&start);
             return Err(stopping::unsent(slf, &limit, out.as_slice()));
         }
-        let answer = session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at));
+        let answer = match hub::waiter(slf)? {
+            None => session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at)),
+            Some(waiter) => Self::ask_hub(host, slf, &waiter, out.as_slice(), limit)?,
+        };
         let answer = answer.map_err(|error| match limit {
             Some(limit) if host.stopping.is_late(&error) => host.stopping.late(slf, &error, &limit, out.as_slice()),
             _ => session.explain(py, &error),
@@ -202,6 +230,59 @@ impl Session {
         match answer.outcome {
             Outcome::Answered => read(decoder).map_err(|fault| session.fail(py, fault)),
             Outcome::Raised => Err(raised(decoder.answer().map_err(|fault| session.fail(py, fault))?.value)?),
+        }
+    }
+
+    /// Ask, and let other greenlets of this thread run until the answer is here. The outer error was raised by them, the inner one
+    /// is the link's.
+    fn ask_hub<'a>(
+        host: &PyHost<'_, '_>,
+        slf: &'a Bound<'_, Self>,
+        waiter: &Waiting<'_>,
+        body: &[u8],
+        limit: Option<Limit>,
+    ) -> PyResult<EngineResult<Answer<'a>>> {
+        let (session, front) = (slf.get(), waiter.front.get());
+        let chain = session.key().1;
+        let (id, begins) = match session.link.begin(host, &front.front, chain, body) {
+            Ok(begun) => begun,
+            Err(error) => return Ok(Err(error)),
+        };
+        let _over = Over { session, chain: begins.then_some(chain) };
+        if session.link.look_for(hub::SPIN)
+            && let Err(error) = session.link.pump_for(&front.front)
+        {
+            return Ok(Err(error));
+        }
+        loop {
+            match session.link.finish(id) {
+                Ok(None) => {}
+                Ok(Some(answer)) => return Ok(Ok(answer)),
+                Err(error) => return Ok(Err(error)),
+            }
+            front.await_answer(id, &waiter.greenlet);
+            let waited = waiter.wait(limit.map(|limit| limit.left()));
+            front.waits_no_more(id);
+            match waited {
+                Ok(()) if !limit.is_some_and(|limit| limit.is_over()) => {}
+                Ok(()) => {
+                    session.give_up(id);
+                    return Ok(Err(Error::new(Kind::TimedOut, "no answer came in time")));
+                }
+                Err(error) => {
+                    session.give_up(id);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Nobody waits for this call any more: it is to stop there.
+    pub(crate) fn give_up(&self, id: u64) {
+        self.link.abandon(id);
+        if let Some(child) = &self.child {
+            // The child raises KeyboardInterrupt only in a call that was given up.
+            let _ = child.signal(2);
         }
     }
 
@@ -231,7 +312,7 @@ impl Session {
     }
 
     /// A fault while reading or writing; bytes that break the protocol break the link for good.
-    fn fail(&self, py: Python<'_>, fault: Fault) -> PyErr {
+    pub(crate) fn fail(&self, py: Python<'_>, fault: Fault) -> PyErr {
         if let Fault::Link(error) = &fault {
             self.link.break_with(error.clone());
         }
@@ -265,7 +346,7 @@ impl Session {
         Ok(PyErr::from_value(instance))
     }
 
-    fn check_here(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn check_here(&self, py: Python<'_>) -> PyResult<()> {
         if self.forked.load(Ordering::Relaxed) {
             let message = "this proxy belongs to the process that was forked: the link to its child stays there; wrap the object again in this process";
             return Err(named(py, &names::FORKED_PROXY, message));

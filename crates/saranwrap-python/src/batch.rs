@@ -90,11 +90,11 @@ impl Recorded {
 }
 
 impl Args {
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         if matches!(self, Self::One(_)) { 1 } else { 2 }
     }
 
-    fn write<'py>(&self, encoder: &mut Encoder<'_, 'py>, py: Python<'py>) -> Result<()> {
+    pub(crate) fn write<'py>(&self, encoder: &mut Encoder<'_, 'py>, py: Python<'py>) -> Result<()> {
         match self {
             Self::One(first) => encoder.value(first.bind(py)),
             Self::Two(first, second) => encoder.value(first.bind(py)).and_then(|()| encoder.value(second.bind(py))),

@@ -45,6 +45,11 @@ impl<T: Default> Chains<T> {
         self.chain(key).kept.get_or_insert_default()
     }
 
+    /// Keep what was kept for the chain elsewhere.
+    pub(crate) fn put(&mut self, key: Key, kept: Option<Box<T>>) {
+        self.chain(key).kept = kept;
+    }
+
     fn chain(&mut self, key: Key) -> &mut Chain<T> {
         let place = self.0.iter().rposition(|chain| chain.key == key).unwrap_or_else(|| {
             self.0.push(Chain { key, depth: 0, kept: None });

@@ -21,6 +21,7 @@ use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
 use crate::deadlines::Bounded;
 use crate::fault::{Fault, Result};
 use crate::guard;
+use crate::hub;
 use crate::iterator;
 use crate::loans::{self, Key, Scope};
 use crate::names;
@@ -38,6 +39,9 @@ pub(crate) struct PyHost<'a, 'py> {
     pub(crate) stopping: Stopping,
     /// Nobody waits for the answer: requests are read, and nothing of them is done.
     declines: Cell<bool>,
+    /// Whether a coroutine that a call comes to is run by this side, and that coroutine.
+    defers: bool,
+    pub(crate) coroutine: RefCell<Option<Bound<'py, PyAny>>>,
 }
 
 impl<'a, 'py> PyHost<'a, 'py> {
@@ -48,7 +52,14 @@ impl<'a, 'py> PyHost<'a, 'py> {
             leaving: RefCell::default(),
             stopping: Stopping::default(),
             declines: Cell::new(false),
+            defers: false,
+            coroutine: RefCell::default(),
         }
+    }
+
+    /// One that leaves a coroutine for later.
+    pub(crate) fn deferring(session: &'a Bound<'py, Session>) -> Self {
+        Self { defers: true, ..Self::new(session) }
     }
 
     /// One that sends no releases ahead of its own frame.
@@ -194,6 +205,7 @@ impl Host for PyHost<'_, '_> {
     }
 
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
+        hub::notice(self.session.py());
         self.session.py().detach(wait);
     }
 
@@ -244,8 +256,22 @@ impl<'py> PyHost<'_, 'py> {
         let _bounded = decoder.left.map(|left| Bounded::by(self.session.py(), left)).transpose()?;
         let (mentioned, mut arguments) = decoder.end();
         arguments.extend(keywords(request.op, &args).into_iter().flat_map(|keywords| keywords.values()));
-        let answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
+        let mut answer = self.apply_counted(request.op, &Subject::Id(request.target), &args, &mentioned, key)?;
+        if self.defers && matches!(request.op, Op::Call | Op::CallAttr) {
+            answer = self.deferred(answer)?;
+        }
         Ok(Performed { answer, arguments, _request: args })
+    }
+
+    /// A coroutine is run here, and answers for the call when it is done.
+    fn deferred(&self, answer: Answer<'py>) -> Result<Answer<'py>> {
+        match &answer {
+            Answer::Plain(object) if object.is_instance(names::COROUTINE.get(object.py())?)? => {
+                self.coroutine.replace(Some(object.clone()));
+                Ok(Answer::Later)
+            }
+            _ => Ok(answer),
+        }
     }
 
     /// What was cancelled before it began is not done.
@@ -337,6 +363,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Take, [count]) => plain(iterator::give(self.session, &object()?, count)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
             (Op::Await, []) => self.complete(&object()?, subject),
+            (Op::Await, [name, args]) => self.complete(&special::apply(&object()?, name, args)?, subject),
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => Err(unknown(op, args.len())),
         }
@@ -469,7 +496,7 @@ fn argument(op: Op, place: usize) -> Argument {
 
 /// Whether this argument of an op is the tuple of a call's positional arguments.
 pub(crate) fn is_positional(op: Op, place: usize) -> bool {
-    matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special | Op::Operate, 1))
+    matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special | Op::Operate | Op::Await, 1))
 }
 
 /// Whether there is a call's positional argument among those of this op.

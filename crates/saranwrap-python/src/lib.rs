@@ -18,10 +18,13 @@ mod convert;
 mod deadlines;
 mod exports;
 mod fault;
+mod flight;
 mod forking;
+mod front;
 mod greeting;
 mod guard;
 mod host;
+mod hub;
 mod iterator;
 mod kinds;
 mod loans;
@@ -46,6 +49,12 @@ mod _native {
     use crate::buffer::{Buffer, BufferProxy, offers_buffer};
     #[pymodule_export]
     use crate::deadlines::{close_block, open_block};
+    #[pymodule_export]
+    use crate::flight::{Call, abandon, pump, start};
+    #[pymodule_export]
+    use crate::front::Front;
+    #[pymodule_export]
+    use crate::hub::use_hubs;
     #[pymodule_export]
     use crate::iterator::{IteratorProxy, take};
     #[pymodule_export]

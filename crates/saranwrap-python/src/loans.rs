@@ -103,6 +103,27 @@ impl Scope {
     }
 }
 
+/// What a chain has lent, while no thread is in it.
+pub(crate) type Kept = Option<Box<Loans>>;
+
+impl Scope {
+    /// The loans stay as they are while the chain is in no thread; `resume` goes on with them.
+    pub(crate) fn suspend(self) -> Kept {
+        let kept = LOANS.with_borrow_mut(|all| all.leave(self.key));
+        std::mem::forget(self);
+        kept
+    }
+
+    /// Go on with a chain that was suspended, in this thread or another one.
+    pub(crate) fn resume(key: Key, kept: Kept) -> Self {
+        LOANS.with_borrow_mut(|all| {
+            all.enter(key);
+            all.put(key, kept);
+        });
+        Self { key }
+    }
+}
+
 impl Drop for Scope {
     fn drop(&mut self) {
         // The loans are taken out of the map before they are dropped: destructors are foreign code and may come back here.

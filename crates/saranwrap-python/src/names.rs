@@ -92,6 +92,9 @@ names! {
     INDEX = "operator"."index";
     OPERATE = "saranwrap._host"."operate";
     SUPER = "saranwrap._host"."super_call";
+    COROUTINE = "types"."CoroutineType";
+    COOPERATE = "saranwrap._greenlets"."waiter";
+    STRAND = "saranwrap._greenlets"."strand";
     IMPORT_MODULE = "importlib"."import_module";
     ADOPT = "saranwrap._host"."adopt";
     IS = "saranwrap._host"."is_check";

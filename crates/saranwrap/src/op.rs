@@ -55,7 +55,7 @@ pub enum Op {
     Ahead = 23,
     /// `[count]`: the next items of any iterator, taken.
     Take = 24,
-    /// `[]`: what awaiting the target comes to.
+    /// `[]`: what awaiting the target comes to. `[name, args]`: what awaiting the result of its special method of this name does.
     Await = 25,
 }
 

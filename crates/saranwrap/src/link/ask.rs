@@ -130,7 +130,7 @@ impl Link {
 
     /// The answer to a call that was started, if it is here.
     pub fn finish(&self, id: u64) -> Result<Option<Answer<'_>>> {
-        self.usable()?;
+        self.at_home()?;
         let mut state = self.state();
         if let Some((frame, order)) = state.inbox.pending.take(id) {
             drop(state);
@@ -146,14 +146,14 @@ impl Link {
         }
     }
 
-    fn check(&self, body: &[u8]) -> Result<()> {
+    pub(super) fn check(&self, body: &[u8]) -> Result<()> {
         if body.len() > MAX_BODY as usize {
             return Err(Error::refused(format!("a call of {} bytes is too long", body.len())));
         }
         self.usable()
     }
 
-    fn new_call(&self) -> u64 {
+    pub(super) fn new_call(&self) -> u64 {
         self.side.number(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
@@ -165,7 +165,7 @@ impl Link {
         Stay { link: self, chain, bell, owned }
     }
 
-    fn post_call(&self, host: &dyn Host, id: u64, chain: u64, body: &[u8]) -> Result<()> {
+    pub(super) fn post_call(&self, host: &dyn Host, id: u64, chain: u64, body: &[u8]) -> Result<()> {
         let header = header(message::Kind::Call, id, chain, body);
         let mut head = release_frame(&host.queued_releases());
         if head.is_empty() {
@@ -175,7 +175,7 @@ impl Link {
         self.post(&head, Cow::Borrowed(body))
     }
 
-    fn answer_of(&self, frame: message::Frame, order: u64) -> Answer<'_> {
+    pub(super) fn answer_of(&self, frame: message::Frame, order: u64) -> Answer<'_> {
         let outcome = match frame.header.kind {
             message::Kind::Raised => Outcome::Raised,
             _ => Outcome::Answered,

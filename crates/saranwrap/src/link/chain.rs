@@ -3,7 +3,7 @@
 //! A chain is one line of nested calls that crosses the link to and fro, like one thread that runs in two processes.  A call
 //! made while another one is served goes on with that one's chain, which is how the other side knows whom it concerns.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -24,11 +24,22 @@ struct Entry {
     chain: u64,
     /// The id of the call, where the thread serves it rather than made it.
     serving: Option<u64>,
+    /// Which of the lines of execution that take turns on this thread.
+    strand: u64,
 }
 
 thread_local! {
     static STACK: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+    static STRAND: Cell<u64> = const { Cell::new(0) };
     static BELL: RefCell<Option<(u64, Arc<Bell>)>> = const { RefCell::new(None) };
+}
+
+/// Which line of execution the current thread is in from now on, where several take turns on it, as greenlets do.  A thread in which
+/// none do never calls this.
+///
+/// Their calls are not nested in each other, though they lie on one stack: each sees its own, and takes its own away.
+pub fn set_strand(strand: u64) {
+    STRAND.set(strand);
 }
 
 /// The bell of the current thread.
@@ -68,7 +79,12 @@ pub(super) fn is_nested(link: u64) -> bool {
 
 /// Whether one more call may be made from here.
 pub(super) fn check_depth() -> Result<()> {
-    let depth = STACK.try_with(|stack| stack.borrow().len()).map_err(|_| thread_is_ending())?;
+    let strand = STRAND.get();
+    let depth = |stack: &RefCell<Vec<Entry>>| match stack.borrow().len() {
+        few if few < MAX_NESTING => few,
+        _ => stack.borrow().iter().filter(|entry| entry.strand == strand).count(),
+    };
+    let depth = STACK.try_with(depth).map_err(|_| thread_is_ending())?;
     if depth < MAX_NESTING {
         return Ok(());
     }
@@ -79,6 +95,8 @@ pub(super) fn check_depth() -> Result<()> {
 #[derive(Debug)]
 #[must_use = "the stay ends when this is dropped"]
 pub struct Visit {
+    link: u64,
+    strand: u64,
     /// The stack of chains is the thread's own: no other thread may end the stay.
     thread: PhantomData<*const ()>,
 }
@@ -86,19 +104,28 @@ pub struct Visit {
 impl Visit {
     /// The current thread enters a chain, or a call of one that it serves.
     pub(super) fn begin(link: u64, chain: u64, serving: Option<u64>) -> Result<Self> {
-        let entry = Entry { link, chain, serving };
+        let strand = STRAND.get();
+        let entry = Entry { link, chain, serving, strand };
         STACK.try_with(|stack| stack.borrow_mut().push(entry)).map_err(|_| thread_is_ending())?;
-        Ok(Self { thread: PhantomData })
+        Ok(Self { link, strand, thread: PhantomData })
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        let _ = STACK.try_with(|stack| stack.borrow_mut().pop());
+        let _ = STACK.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            // Nearly always the last one.
+            if let Some(place) = stack.iter().rposition(|entry| entry.link == self.link && entry.strand == self.strand) {
+                stack.remove(place);
+            }
+        });
     }
 }
 
 fn find(mut wanted: impl FnMut(&Entry) -> Option<u64>) -> Option<u64> {
+    let strand = STRAND.get();
+    let mut wanted = |entry: &Entry| if entry.strand == strand { wanted(entry) } else { None };
     STACK.try_with(|stack| stack.borrow().iter().rev().find_map(&mut wanted)).ok().flatten()
 }
 

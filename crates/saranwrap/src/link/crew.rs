@@ -1,8 +1,10 @@
 //! The threads on this side of a link: who waits, who of them reads, and whom a chain belongs to.  No I/O but their bells.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Side;
+use crate::pending::Numbered;
 use crate::sys::fd::Bell;
 
 /// Threads, each known by its bell.
@@ -18,6 +20,10 @@ pub(super) struct Crew {
     crowded: bool,
     /// Rung for whoever pumps rather than waits.
     pumper: Option<Arc<Bell>>,
+    /// Those who have calls on their way and pump, each with the calls of its own that are answered.
+    fronts: Vec<Fronted>,
+    /// Chains whose calls are for one of those.
+    fronted: Numbered<Arc<Bell>>,
     /// Chains that a thread of this side is in, each once for each thread.
     owned: Vec<(u64, Arc<Bell>)>,
 }
@@ -28,6 +34,13 @@ struct Waiter {
     bell: Arc<Bell>,
     /// For nothing but calls to serve: it is in the middle of none.
     idle: bool,
+}
+
+/// Somebody who has calls on their way and waits for none of them.
+#[derive(Debug)]
+struct Fronted {
+    bell: Arc<Bell>,
+    answered: VecDeque<u64>,
 }
 
 /// A thread in the main loop of a child.
@@ -65,11 +78,9 @@ impl Crew {
     /// got what it waited for, and leave without ever having led.  Had it to have led to pass the duty on, the others would
     /// follow nobody for ever.
     pub(super) fn abdicate(&mut self, me: &Arc<Bell>) {
-        if !self.pass_on(me)
-            && let Some(pumper) = &self.pumper
-        {
-            // What has been read may be for it, and its descriptor says nothing of that any more.
-            pumper.ring();
+        if !self.pass_on(me) {
+            // What has been read may be for those, and their descriptors say nothing of that any more.
+            self.ring_pumper();
         }
     }
 
@@ -86,8 +97,9 @@ impl Crew {
 
     /// Wake the one that reads: it has to write, too.
     pub(super) fn ring_leader(&self) {
-        if let Some(leader) = &self.leader {
-            leader.ring();
+        match &self.leader {
+            Some(leader) => leader.ring(),
+            None => self.ring_pumper(),
         }
     }
 
@@ -102,6 +114,44 @@ impl Crew {
         if let Some(pumper) = &self.pumper {
             pumper.ring();
         }
+        self.fronts.iter().for_each(|front| front.bell.ring());
+    }
+
+    /// Whoever has this bell pumps from now on, and has calls on their way.
+    pub(super) fn add_front(&mut self, bell: &Arc<Bell>) {
+        self.fronts.push(Fronted { bell: Arc::clone(bell), answered: VecDeque::new() });
+    }
+
+    /// It pumps no more. What belongs to its chains is for anybody.
+    pub(super) fn remove_front(&mut self, bell: &Arc<Bell>) {
+        self.fronts.retain(|front| !Arc::ptr_eq(&front.bell, bell));
+        self.fronted.retain(|_, owner| !Arc::ptr_eq(owner, bell));
+    }
+
+    /// The calls of a chain are for the front with this bell. False if they are somebody's already.
+    pub(super) fn front_chain(&mut self, chain: u64, bell: &Arc<Bell>) -> bool {
+        if self.fronted.contains_key(&chain) || self.owned.iter().any(|(owned, _)| *owned == chain) {
+            return false;
+        }
+        self.fronted.insert(chain, Arc::clone(bell));
+        true
+    }
+
+    /// They are nobody's any more.
+    pub(super) fn end_chain(&mut self, chain: u64) {
+        self.fronted.remove(&chain);
+    }
+
+    /// A call is answered: if it is one of a front, that has to know which.
+    pub(super) fn note_answer(&mut self, bell: &Arc<Bell>, call: u64) {
+        if let Some(front) = self.fronts.iter_mut().find(|front| Arc::ptr_eq(&front.bell, bell)) {
+            front.answered.push_back(call);
+        }
+    }
+
+    /// The next call of a front that is answered.
+    pub(super) fn next_answered(&mut self, bell: &Arc<Bell>) -> Option<u64> {
+        self.fronts.iter_mut().find(|front| Arc::ptr_eq(&front.bell, bell))?.answered.pop_front()
     }
 
     /// Who pumps from now on.
@@ -177,6 +227,9 @@ impl Crew {
         if !self.is_free(chain) {
             return self.owns(chain, me);
         }
+        if let Some(front) = self.fronted.get(&chain) {
+            return Arc::ptr_eq(front, me);
+        }
         if side == Side::Parent || self.servers.is_empty() {
             return true;
         }
@@ -205,9 +258,10 @@ impl Crew {
         if able.clone().any(|bell| Arc::ptr_eq(bell, me)) {
             return;
         }
-        match able.next() {
-            Some(bell) => bell.ring(),
-            None => self.ring_pumper(),
+        match (self.fronted.get(&chain), able.next()) {
+            (Some(front), _) if Arc::ptr_eq(front, me) => {}
+            (Some(bell), _) | (None, Some(bell)) => bell.ring(),
+            (None, None) => self.ring_pumper(),
         }
     }
 

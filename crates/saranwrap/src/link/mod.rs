@@ -22,6 +22,7 @@ mod patience;
 mod wait;
 mod serve;
 mod ask;
+mod front;
 
 use std::borrow::Cow;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -37,8 +38,9 @@ use crate::sys::process::{self, Alarm};
 use crate::transport::Transport;
 use crate::wire::Writer;
 pub use ask::Answer;
-pub use chain::Visit;
+pub use chain::{Visit, set_strand};
 use crew::Crew;
+pub use front::{Front, Taken};
 use inbox::Inbox;
 use outbox::Outbox;
 use patience::Patience;
@@ -357,7 +359,8 @@ impl Link {
         Ok(())
     }
 
-    fn new_chain(&self) -> u64 {
+    /// The number of a chain that nobody is in.
+    pub fn new_chain(&self) -> u64 {
         self.side.number(self.chains.fetch_add(1, Ordering::Relaxed) + 1)
     }
 

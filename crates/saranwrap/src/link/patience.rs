@@ -33,6 +33,11 @@ impl Patience {
         self.limit.store(nanos(bound), Ordering::Relaxed);
     }
 
+    /// How long to look at most.
+    pub(super) fn bound(&self) -> Duration {
+        Duration::from_nanos(self.bound.load(Ordering::Relaxed))
+    }
+
     /// How long to look.
     pub(super) fn limit(&self) -> Duration {
         Duration::from_nanos(self.limit.load(Ordering::Relaxed))

@@ -189,7 +189,7 @@ impl Link {
         host.release(&settlement.releases).map_err(|error| self.fail(error))
     }
 
-    fn serve_one(&self, host: &dyn Host, frame: &Frame, bell: &Arc<Bell>) -> Result<()> {
+    pub(super) fn serve_one(&self, host: &dyn Host, frame: &Frame, bell: &Arc<Bell>) -> Result<()> {
         let Header { id, chain, .. } = frame.header;
         let visit = Visit::begin(self.number, chain, Some(id))?;
         let (stay, wanted) = self.begin_serving(id, chain, bell);

@@ -76,12 +76,18 @@ impl State {
     /// Put frames where they belong, and wake whom they are for.
     fn file(&mut self, side: Side, frames: &mut Vec<Frame>, me: &Arc<Bell>) -> Result<()> {
         for frame in frames.drain(..) {
+            let id = frame.header.id;
             match self.inbox.file(frame)? {
-                Filed::For(Some(bell)) if !Arc::ptr_eq(&bell, me) => bell.ring(),
+                Filed::For(Some(bell)) => {
+                    self.crew.note_answer(&bell, id);
+                    if !Arc::ptr_eq(&bell, me) {
+                        bell.ring();
+                    }
+                }
                 Filed::Chain(chain) => self.crew.ring_for(side, chain, me),
                 Filed::For(None) | Filed::Pumper => self.crew.ring_pumper(),
                 Filed::Cancelled => self.alarm.sound(),
-                Filed::For(_) | Filed::Nobody => {}
+                Filed::Nobody => {}
             }
             if self.inbox.farewell() {
                 return Err(Error::died(format!("the {} closed the link", side.other().name())));
@@ -233,7 +239,7 @@ impl Link {
 
     /// One round of the thread that reads: look for so long, then wait for the transport, the process or the bell, and move what is
     /// there.
-    fn lead(&self, me: &Arc<Bell>, deadline: Option<Instant>, limit: Duration) -> Result<Polled> {
+    pub(super) fn lead(&self, me: &Arc<Bell>, deadline: Option<Instant>, limit: Duration) -> Result<Polled> {
         if (!limit.is_zero() && self.transport.spin(limit)) || !self.transport.park()? {
             self.receive(me)?;
             self.flush()?;
@@ -282,7 +288,7 @@ impl Link {
         Err(Error::died(format!("the {} ended", self.side.other().name())))
     }
 
-    fn receive(&self, me: &Arc<Bell>) -> Result<Received> {
+    pub(super) fn receive(&self, me: &Arc<Bell>) -> Result<Received> {
         let mut frames = Vec::new();
         let received = self.transport.receive(&mut frames);
         self.state().file(self.side, &mut frames, me)?;

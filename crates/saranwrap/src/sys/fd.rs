@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 pub use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -147,6 +147,40 @@ impl Bell {
 impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// One descriptor that is readable when one of several is ready: for a loop that is told of a single one.
+#[derive(Debug)]
+pub struct Gathered {
+    epoll: OwnedFd,
+}
+
+impl Gathered {
+    /// Of none so far.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: move_high(epoll::create(epoll::CreateFlags::CLOEXEC)?)? })
+    }
+
+    /// Ready from now on when this one can be read.
+    pub fn add(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
+    }
+
+    /// Ready from now on also when this one can be written; another descriptor than the ones to read.
+    pub fn add_writing(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::OUT)?)
+    }
+
+    /// No longer ready because of this one.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+}
+
+impl AsFd for Gathered {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 

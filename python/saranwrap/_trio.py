@@ -1,0 +1,111 @@
+"""Waiting in trio. It is imported when it is running, and not before."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections import deque
+from typing import Any
+
+import outcome
+import trio
+
+from saranwrap._fronts import MOST_CALLS, Flows, Step
+from saranwrap._native import Call, Front, Session, abandon, pump, start
+from saranwrap._serving import Steps
+from saranwrap.errors import SaranwrapError
+
+_flows: trio.lowlevel.RunVar[Flows[Flow]] = trio.lowlevel.RunVar("saranwrap_flows")
+
+
+class Flow:
+    """The calls of one run of trio to one child."""
+
+    def __init__(self, session: Session) -> None:
+        self._front = Front(session)
+        self._queue: deque[trio.lowlevel.Task] = deque()
+        trio.lowlevel.spawn_system_task(_read, weakref.ref(self, lambda _, front=self._front: front.ring()), self._front)
+
+    async def ask(self, target: int, steps: tuple[Step, ...]) -> Any:
+        """Ask for these steps, and wait for what the last one comes to."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while len(self._front) >= MOST_CALLS:
+            await self._room()
+        number = start(self._front, trio.lowlevel.current_task(), target, steps)
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            abandon(self._front, number)
+            self._make_room()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        good, value = await trio.lowlevel.wait_task_rescheduled(give_up)
+        if good:
+            return value
+        try:
+            raise value
+        finally:
+            del value
+
+    async def _room(self) -> None:
+        task = trio.lowlevel.current_task()
+        self._queue.append(task)
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            self._queue.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    def _make_room(self) -> None:
+        room = MOST_CALLS - len(self._front)
+        while self._queue and room > 0:
+            trio.lowlevel.reschedule(self._queue.popleft())
+            room -= 1
+
+    def turn(self) -> None:
+        """The descriptor is readable."""
+        done, _, calls = pump(self._front, 0.0)
+        for task, good, value in done:
+            trio.lowlevel.reschedule(task, outcome.Value((good, value)))
+        self._make_room()
+        for call in calls:
+            coroutine = call.serve()
+            if coroutine is not None:
+                trio.lowlevel.spawn_system_task(_answer, call, coroutine)
+
+
+async def _answer(call: Call, coroutine: Any) -> None:
+    """Run a coroutine that a call of the child came to, and answer the call."""
+    try:
+        value = await Steps(call, call.number, coroutine)
+    except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
+        reply, what = call.answer_raised, error
+    else:
+        reply, what = call.answer, value
+    with contextlib.suppress(SaranwrapError):
+        reply(what)
+
+
+async def _read(flow: weakref.ref[Flow], front: Front) -> None:
+    """The one reader of a flow. It ends with it, or with the link."""
+    while front.alive:
+        await trio.lowlevel.wait_readable(front.fileno())
+        living = flow()
+        if living is None:
+            return
+        living.turn()
+        del living
+
+
+def flow_of(session: Session) -> Flow:
+    """The flow of calls from this run of trio to this child."""
+    try:
+        flows = _flows.get()
+    except LookupError:
+        flows = Flows()
+        _flows.set(flows)
+    flow = flows.find(session)
+    if flow is None:
+        flow = Flow(session)
+        flows.put(session, flow)
+    return flow
