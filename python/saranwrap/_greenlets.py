@@ -32,7 +32,9 @@ def waiter(session: Session) -> tuple[Front, Any, Callable[[float | None], None]
         flows = _all[hub] = Flows()
     flow = flows.find(session)
     if flow is None:
-        flow = (_EventletFlow if hasattr(hub, "greenlet") and "eventlet" in type(hub).__module__ else _GeventFlow)(session, hub)
+        flow = (_EventletFlow if hasattr(hub, "greenlet") and "eventlet" in type(hub).__module__ else _GeventFlow)(
+            session, hub
+        )
         flows.put(session, flow)
     return flow.front, sys.modules["greenlet"].getcurrent(), flow.wait
 
@@ -136,7 +138,9 @@ class _EventletFlow(Flow):
         timer = None if seconds is None else self.hub.schedule_call_global(seconds, self.wake, greenlet)
         if self._listener is None:
             descriptor = self.front.fileno()
-            self._listener = self.hub.add(self.hub.READ, descriptor, lambda _: self.turn(), greenlet.throw, lambda: None)
+            self._listener = self.hub.add(
+                self.hub.READ, descriptor, lambda _: self.turn(), greenlet.throw, lambda: None
+            )
         self.hub.schedule_call_global(0, self.turn)
         try:
             self.hub.switch()
@@ -155,4 +159,3 @@ class _EventletFlow(Flow):
 
     def spawn(self, call: Call) -> None:
         sys.modules["eventlet"].spawn_n(_serve, call)
-

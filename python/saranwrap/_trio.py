@@ -24,7 +24,9 @@ class Flow:
     def __init__(self, session: Session) -> None:
         self._front = Front(session)
         self._queue: deque[trio.lowlevel.Task] = deque()
-        trio.lowlevel.spawn_system_task(_read, weakref.ref(self, lambda _, front=self._front: front.ring()), self._front)
+        trio.lowlevel.spawn_system_task(
+            _read, weakref.ref(self, lambda _, front=self._front: front.ring()), self._front
+        )
 
     async def ask(self, target: int, steps: tuple[Step, ...]) -> Any:
         """Ask for these steps, and wait for what the last one comes to."""

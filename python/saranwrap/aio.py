@@ -23,7 +23,19 @@ from saranwrap._fronts import (
 from saranwrap._native import Session
 from saranwrap.errors import NotTransparent
 
-__all__ = ["Remote", "close", "delattr", "delitem", "proxy", "remote", "setattr", "setitem", "wrap", "wrap_module", "wrapped"]
+__all__ = [
+    "Remote",
+    "close",
+    "delattr",
+    "delitem",
+    "proxy",
+    "remote",
+    "setattr",
+    "setitem",
+    "wrap",
+    "wrap_module",
+    "wrapped",
+]
 
 
 class Remote:
@@ -34,7 +46,7 @@ class Remote:
     work with what is asynchronous in the child, and with plain iterators and context managers as well.
     """
 
-    __slots__ = ("_saran_entered", "_saran_root", "_saran_steps", "__weakref__")
+    __slots__ = ("__weakref__", "_saran_entered", "_saran_root", "_saran_steps")
 
     _saran_root: _Root
     _saran_steps: tuple[Step, ...]
@@ -50,6 +62,7 @@ class Remote:
         return _with(self, (GETITEM, _given(item)))
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Remote:
+        """Written down like everything else."""
         given = tuple(_given(arg) for arg in args)
         return _with(self, (CALL, given, {name: _given(arg) for name, arg in kwargs.items()} or None))
 
@@ -57,10 +70,14 @@ class Remote:
         return _get(self).__await__()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise NotTransparent(f"an attribute cannot be set without waiting: await saranwrap.aio.setattr(p, {name!r}, value)")
+        raise NotTransparent(
+            f"an attribute cannot be set without waiting: await saranwrap.aio.setattr(p, {name!r}, value)"
+        )
 
     def __delattr__(self, name: str) -> None:
-        raise NotTransparent(f"an attribute cannot be deleted without waiting: await saranwrap.aio.delattr(p, {name!r})")
+        raise NotTransparent(
+            f"an attribute cannot be deleted without waiting: await saranwrap.aio.delattr(p, {name!r})"
+        )
 
     def __setitem__(self, item: Any, value: Any) -> None:
         raise NotTransparent("an item cannot be set without waiting: await saranwrap.aio.setitem(p, item, value)")
@@ -111,7 +128,7 @@ class Remote:
         self._saran_entered.append(root)
         return _told(entered)
 
-    async def __aexit__(self, *raised: Any) -> Any:
+    async def __aexit__(self, *raised: object) -> Any:
         root = self._saran_entered.pop()
         step = (AWAIT, "__aexit__", raised) if hasattr(_class_of(root), "__aexit__") else (SPECIAL, "__exit__", raised)
         return await _ask(root, (step,))
@@ -344,4 +361,3 @@ def _words(steps: tuple[Step, ...]) -> str:
     """A path as it was written down, near enough."""
     names = {GETATTR: lambda step: f".{step[1]}", GETITEM: lambda step: f"[{step[1]!r}]", CALL: lambda _: "(...)"}
     return "".join(names[step[0]](step) for step in steps)
-

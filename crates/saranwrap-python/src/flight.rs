@@ -90,12 +90,7 @@ pub(crate) fn start<'py>(
 }
 
 /// Write what is asked in the shortest form that there is for it.
-fn write<'py>(
-    encoder: &mut Encoder<'_, 'py>,
-    news: &News<'_, 'py>,
-    target: u64,
-    steps: &[Asked<'py>],
-) -> Result<Form> {
+fn write<'py>(encoder: &mut Encoder<'_, 'py>, news: &News<'_, 'py>, target: u64, steps: &[Asked<'py>]) -> Result<Form> {
     let py = news.py();
     let form = match steps {
         [only] => {
@@ -150,7 +145,10 @@ pub(crate) fn abandon(front: &Bound<'_, Front>, id: u64) {
 /// Move what has come, and say what came of it: `[(token, whether it is a value, value or exception), ...]`, the greenlets that
 /// wait for something that is here, and the calls of the other side that are to be served. It does not wait.
 #[pyfunction]
-pub(crate) fn pump<'py>(front: &Bound<'py, Front>, spin: f64) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>)> {
+pub(crate) fn pump<'py>(
+    front: &Bound<'py, Front>,
+    spin: f64,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>)> {
     let py = front.py();
     let slf = &front.get().session(py)?;
     let session = slf.get();
@@ -311,13 +309,7 @@ impl Call {
 impl Call {
     fn of(front: &Bound<'_, Front>, taken: Taken) -> Self {
         let (id, chain) = (taken.id(), taken.chain());
-        Self {
-            front: front.clone().unbind(),
-            taken: Mutex::new(Some(taken)),
-            id,
-            chain,
-            kept: Mutex::default(),
-        }
+        Self { front: front.clone().unbind(), taken: Mutex::new(Some(taken)), id, chain, kept: Mutex::default() }
     }
 
     /// Work with what the chain has lent at hand.
@@ -329,7 +321,8 @@ impl Call {
         let scope = Scope::resume(key, lent.unwrap_or_else(|| lock(&self.kept).take()));
         let done = work(key);
         let kept = scope.suspend();
-        let replaced = if is_ours { front.put_back(self.chain, kept) } else { std::mem::replace(&mut *lock(&self.kept), kept) };
+        let replaced =
+            if is_ours { front.put_back(self.chain, kept) } else { std::mem::replace(&mut *lock(&self.kept), kept) };
         drop(replaced);
         done
     }

@@ -59,7 +59,14 @@ impl Front {
         let link = Arc::clone(&session.get().link);
         let front = link.front().map_err(|error| Fault::from(error).into_py(session.py()))?;
         let session = PyWeakrefReference::new(session.as_any())?.unbind();
-        Ok(Self { session, link, front, flights: Mutex::default(), chains: Mutex::default(), waiting: Mutex::default() })
+        Ok(Self {
+            session,
+            link,
+            front,
+            flights: Mutex::default(),
+            chains: Mutex::default(),
+            waiting: Mutex::default(),
+        })
     }
 
     /// A descriptor that is readable when there is something to pump.

@@ -116,7 +116,8 @@ impl Drop for Visit {
         let _ = STACK.try_with(|stack| {
             let mut stack = stack.borrow_mut();
             // Nearly always the last one.
-            if let Some(place) = stack.iter().rposition(|entry| entry.link == self.link && entry.strand == self.strand) {
+            if let Some(place) = stack.iter().rposition(|entry| entry.link == self.link && entry.strand == self.strand)
+            {
                 stack.remove(place);
             }
         });

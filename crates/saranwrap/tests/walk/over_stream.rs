@@ -2,6 +2,8 @@
 
 use saranwrap::transport::{Transport, stream};
 
+#[path = "fronts.rs"]
+mod fronts;
 #[path = "steps.rs"]
 mod steps;
 
