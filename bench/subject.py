@@ -10,6 +10,9 @@ CALLBACKS = 100
 MAPPED, MAPPING = 1000, 2
 """How many tasks are mapped in one act, and over how many children."""
 
+TASKS = 100
+"""How many calls are on their way at once."""
+
 
 class Thing:
     """The smallest object that can only go by reference."""

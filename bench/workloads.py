@@ -11,7 +11,7 @@ from bench import measures
 from bench.contestants.base import Contestant
 from bench.measures import Maker, Measure
 from bench.scale import Scale
-from bench.subject import CALLBACKS, MAPPED
+from bench.subject import CALLBACKS, MAPPED, TASKS
 
 ANY = "any"
 
@@ -83,12 +83,17 @@ def _callback(seconds: float) -> float:
     return seconds * 1e6 / CALLBACKS
 
 
+def _task(seconds: float) -> float:
+    return seconds * 1e6 / TASKS
+
+
 def _one(row: Row) -> Callable[[Scale], tuple[Row, ...]]:
     return lambda _: (row,)
 
 
 def _act(act: str, title: str, goal: float | str | None) -> Workload:
-    measure = partial(measures.Repeated, act=act, per=_callback if act == "callback" else _microseconds)
+    pers = {"callback": _callback, "tasks": _task, "greenlets": _task}
+    measure = partial(measures.Repeated, act=act, per=pers.get(act, _microseconds))
     return Workload(act, _one(Row(act, title, "us", Better.LESS, goal)), measure, (act,))
 
 
@@ -172,6 +177,8 @@ WORKLOADS = (
     _threads(),
     _mapped("map", ""),
     _mapped("futures", ", by futures"),
+    _act("tasks", f"a call, {TASKS} at once from an event loop", "a tenth of rpyc's"),
+    _act("greenlets", f"a call, {TASKS} at once from greenlets", None),
     _call(Row("busy", "call, another thread of the parent computes", "us", Better.LESS, 100), measures.Busy),
     _call(Row("idle", "first call after 10 ms idle", "us", Better.LESS, 120), measures.Idle),
     _block("1 MB", "out", 5),

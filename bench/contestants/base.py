@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
-from bench.subject import CALLBACKS
+from bench.subject import CALLBACKS, TASKS
 
 # How the object itself is used, and every proxy that is as transparent as to be used the same way.
 AS_LOCAL = {
@@ -89,3 +90,12 @@ class Contestant:
 
 def _back(x: int) -> int:
     return x
+
+
+def in_a_loop(one: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+    """The names for `run(all_tasks())`: as many tasks as belong to the act, each of which does `one` once."""
+
+    async def all_tasks() -> None:
+        await asyncio.gather(*(one() for _ in range(TASKS)))
+
+    return {"run": asyncio.new_event_loop().run_until_complete, "all_tasks": all_tasks}

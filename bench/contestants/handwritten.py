@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import pickle
@@ -11,7 +12,7 @@ from multiprocessing.connection import Connection
 from operator import attrgetter
 from typing import Any
 
-from bench.contestants.base import Contestant
+from bench.contestants.base import Contestant, in_a_loop
 from bench.subject import Root
 
 _METHODS = {"warm": "fork", "cold": "spawn"}
@@ -50,6 +51,7 @@ class Spoken(Contestant):
         "pipeline": "ask('get', 'a.b.c')",
         "callback": "ask_back(f, times)",
         "batches": "for _ in ask('get', 'items'): pass",
+        "tasks": "run(all_tasks())",
         "threads": "with lock: ask('call', ('noop', (7,)))",
     }
 
@@ -67,6 +69,19 @@ class Spoken(Contestant):
             return receive()
 
         self.names |= {"ask": ask, "ask_back": ask_back, "lock": threading.Lock()}
+
+    def prepare(self, act: str) -> None:
+        if act == "tasks":
+            ask, lock = self.names["ask"], self.names["lock"]
+
+            def locked() -> None:
+                with lock:
+                    ask("call", ("noop", (7,)))
+
+            async def one() -> None:
+                await asyncio.to_thread(locked)
+
+            self.names |= in_a_loop(one)
 
     def ask(self, method: str, *arguments: object) -> object:
         return self.names["ask"]("call", (method, arguments))

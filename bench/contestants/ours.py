@@ -9,7 +9,7 @@ import time
 import saranwrap
 
 from bench import subject
-from bench.contestants.base import AS_LOCAL, Contestant
+from bench.contestants.base import AS_LOCAL, Contestant, in_a_loop
 from bench.subject import MAPPED, MAPPING
 
 ACTS = AS_LOCAL | {
@@ -20,6 +20,8 @@ ACTS = AS_LOCAL | {
     "table-in": "p.take_table(t)",
     "map": "for _ in map(workers.abs, numbers): pass",
     "futures": "for _ in workers.map(abs, numbers): pass",
+    "tasks": "run(all_tasks())",
+    "greenlets": "joinall([spawn(p.noop, 7) for _ in range(tasks)])",
     "pipeline": "with pipeline(p) as q:\n    r = q.a.b.c\nresult(r)",
 }
 
@@ -42,8 +44,22 @@ class Ours(Contestant):
         if act == "map":
             workers = saranwrap.pool(operator, MAPPING)
             self.names |= {"map": saranwrap.map, "workers": workers, "numbers": range(MAPPED)}
-        if act == "futures":
+        elif act == "futures":
             self.names |= {"workers": saranwrap.Executor(MAPPING), "numbers": range(MAPPED)}
+        elif act == "tasks":
+            remote = saranwrap.aio.remote(self.names["p"])
+
+            async def one() -> None:
+                await remote.noop(7)
+
+            self.names |= in_a_loop(one)
+        elif act == "greenlets":
+            import gevent
+
+            gevent.get_hub()
+            self.names |= {"spawn": gevent.spawn, "joinall": gevent.joinall, "tasks": subject.TASKS}
+            # It is found out when a call sleeps; a program that imports gevent first need not wait for that.
+            saranwrap.Child().close()
 
     def stop(self) -> None:
         if "workers" in self.names:

@@ -12,7 +12,7 @@ from rpyc.utils.server import OneShotServer
 
 from bench.contestants.base import AS_LOCAL, Contestant
 from bench.contestants.served import Served, say_ready
-from bench.subject import Root
+from bench.subject import TASKS, Root
 
 CONFIG = {
     "allow_public_attrs": True,
@@ -33,6 +33,7 @@ class Rpyc(Contestant):
 
     acts = AS_LOCAL | {
         "batches": "for _ in buffiter(p.items, 1000, 10000): pass",
+        "tasks": "for answer in [later(7) for _ in range(tasks)]: answer.value",
         "out": "frombuffer(p.give_bytes())",
         "in": "p.take_bytes(a.tobytes())",
     }
@@ -42,6 +43,11 @@ class Rpyc(Contestant):
         self.served = Served(__name__)
         self.connection = unix_connect(self.served.path, config=CONFIG)
         self.names |= {"p": self.connection.root.root, "buffiter": buffiter}
+
+    def prepare(self, act: str) -> None:
+        if act == "tasks":
+            # It has no event loop; this is its own way of having many calls on their way.
+            self.names |= {"later": rpyc.async_(self.names["p"].noop), "tasks": TASKS}
 
     def stop(self) -> None:
         self.names.clear()

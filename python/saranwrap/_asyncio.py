@@ -12,6 +12,7 @@ from typing import Any
 from saranwrap._fronts import MOST_CALLS, Flows, Step
 from saranwrap._native import Call, Front, Session, abandon, pump, start
 from saranwrap._serving import Steps
+from saranwrap.errors import SaranwrapError
 
 # How long a loop with nothing else to do may look for an answer before it sleeps, in microseconds.
 _MOST_SPIN = 20.0
@@ -28,7 +29,6 @@ class Flow:
 
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
         self._front = Front(session)
-        self._loop = loop
         self._queue: deque[asyncio.Future[None]] = deque()
         self._looks = False
         self._spin = _MOST_SPIN
@@ -44,12 +44,13 @@ class Flow:
         """Ask for these steps, and await what the last one comes to."""
         if self._queue or len(self._front) >= MOST_CALLS:
             await self._room()
-        answer: asyncio.Future[tuple[bool, Any]] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[bool, Any]] = loop.create_future()
         number = start(self._front, answer, target, steps)
         if not self._looks:
             self._looks = True
             self._begun = time.perf_counter()
-            self._loop.call_soon(self._look)
+            loop.call_soon(self._look)
         try:
             good, value = await answer
         except BaseException:
@@ -66,7 +67,7 @@ class Flow:
             del value
 
     async def _room(self) -> None:
-        turn: asyncio.Future[None] = self._loop.create_future()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:
             await turn
@@ -110,17 +111,18 @@ class Flow:
         return bool(done)
 
     def _serve(self, call: Call) -> None:
-        coroutine = call.serve()
+        coroutine = None
+        # What ends the link is told to those who wait.
+        with contextlib.suppress(SaranwrapError):
+            coroutine = call.serve()
         if coroutine is not None:
-            task = self._loop.create_task(_answer(call, coroutine))
+            task = asyncio.get_running_loop().create_task(_answer(call, coroutine))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
 
 async def _answer(call: Call, coroutine: Any) -> None:
     """Run a coroutine that a call of the child came to, and answer the call."""
-    from saranwrap.errors import SaranwrapError
-
     try:
         value = await Steps(call, call.number, coroutine)
     except BaseException as error:  # noqa: BLE001  it belongs to whoever asked

@@ -122,7 +122,8 @@ class _Call(Future[Any]):
 
     def _help(self) -> None:
         if not self.done():
-            self._flow.turn(_SPIN)
+            with contextlib.suppress(SaranwrapError):
+                self._flow.turn(_SPIN)
 
 
 def _serve(call: Call) -> None:
@@ -152,7 +153,9 @@ def _run(flow: weakref.ref[Flow], wakes: queue.SimpleQueue[bool]) -> None:
         poll = select.poll()
         poll.register(living.front.fileno(), select.POLLIN)
         while True:
-            living.turn(0.0)
+            # When the session has gone there is nobody to tell.
+            with contextlib.suppress(SaranwrapError):
+                living.turn(0.0)
             if living.rests():
                 break
             poll.poll()

@@ -71,7 +71,10 @@ class Flow:
             trio.lowlevel.reschedule(task, outcome.Value((good, value)))
         self._make_room()
         for call in calls:
-            coroutine = call.serve()
+            coroutine = None
+            # What ends the link is told to those who wait.
+            with contextlib.suppress(SaranwrapError):
+                coroutine = call.serve()
             if coroutine is not None:
                 trio.lowlevel.spawn_system_task(_answer, call, coroutine)
 

@@ -203,6 +203,7 @@ impl Session {
         let session = slf.get();
         session.check_here(py)?;
         let limit = Limit::here(py, session.timeout())?;
+        let waiter = hub::waiter(slf)?;
         let first = session.link.chain().is_none();
         let _chain = session.link.enter().map_err(|error| session.explain(py, &error))?;
         let key = session.key();
@@ -218,7 +219,7 @@ impl Session {
             encoder.take_back(&start);
             return Err(stopping::unsent(slf, &limit, out.as_slice()));
         }
-        let answer = match hub::waiter(slf)? {
+        let answer = match waiter {
             None => session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at)),
             Some(waiter) => Self::ask_hub(host, slf, &waiter, out.as_slice(), limit)?,
         };
@@ -249,10 +250,12 @@ impl Session {
             Err(error) => return Ok(Err(error)),
         };
         let _over = Over { session, chain: begins.then_some(chain) };
-        if session.link.look_for(hub::SPIN)
-            && let Err(error) = session.link.pump_for(&front.front)
-        {
-            return Ok(Err(error));
+        if session.link.look_for(hub::SPIN) {
+            if let Err(error) = session.link.pump_for(&front.front) {
+                return Ok(Err(error));
+            }
+            // What came may be for others, and the descriptor says nothing of that any more.
+            front.ring_if_awaited();
         }
         loop {
             match session.link.finish(id) {

@@ -11,7 +11,7 @@ use saranwrap::link::{Answer, Taken};
 use saranwrap::op::{Op, Request, Step, Target};
 use saranwrap::wire::{Reader, Writer};
 
-use crate::ahead::lock;
+use crate::ahead::{Ahead, lock};
 use crate::asking::News;
 use crate::convert::{Decoder, Encoder, Mode, Report};
 use crate::fault::{Fault, Result};
@@ -51,6 +51,28 @@ impl<'py> Asked<'py> {
     }
 }
 
+/// An op that is under way from here on: until its answer has come, or until this is dropped if it does not go.
+struct Departure<'a>(Option<&'a Ahead>);
+
+impl<'a> Departure<'a> {
+    fn begin(ahead: &'a Ahead) -> Self {
+        ahead.took_off();
+        Self(Some(ahead))
+    }
+
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Departure<'_> {
+    fn drop(&mut self) {
+        if let Some(ahead) = self.0 {
+            ahead.landed();
+        }
+    }
+}
+
 /// Begin a call: the steps, each on what the one before it came to. `token` comes back with the answer. Returns the id of the call.
 #[pyfunction]
 pub(crate) fn start<'py>(
@@ -63,6 +85,7 @@ pub(crate) fn start<'py>(
     let slf = &front.get().session(py)?;
     let session = slf.get();
     session.check_here(py)?;
+    let departure = Departure::begin(&session.ahead);
     Session::tell_all(slf)?;
     let steps: Vec<Asked<'py>> = steps.iter().map(|step| Asked::read(step.cast()?)).collect::<PyResult<_>>()?;
     let chain = session.link().new_chain();
@@ -77,12 +100,9 @@ pub(crate) fn start<'py>(
             return Err(session.fail(py, fault));
         }
     };
-    session.ahead.took_off();
     let begun = session.link().begin(&PyHost::new(slf), &front.get().front, chain, out.as_slice());
-    let (id, _) = begun.map_err(|error| {
-        session.ahead.landed();
-        session.explain(py, &error)
-    })?;
+    let (id, _) = begun.map_err(|error| session.explain(py, &error))?;
+    departure.done();
     let given = steps.into_iter().map(|step| step.given.into_iter().map(Bound::unbind).collect()).collect();
     let session = slf.clone().unbind();
     front.get().note(Flight { session, id, key, kept: scope.suspend(), form, given, token });

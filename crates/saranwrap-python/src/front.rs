@@ -167,6 +167,13 @@ impl Front {
         drop(replaced);
     }
 
+    /// Have the hub look, if any greenlet waits.
+    pub(crate) fn ring_if_awaited(&self) {
+        if !lock(&self.waiting).is_empty() {
+            self.front.ring();
+        }
+    }
+
     /// It does no more.
     pub(crate) fn waits_no_more(&self, id: u64) {
         let greenlet = lock(&self.waiting).remove(&id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use saranwrap::link::set_strand;
+use saranwrap::link::{Side, set_strand};
 
 use crate::front::Front;
 use crate::names;
@@ -46,9 +46,11 @@ pub(crate) fn notice(py: Python<'_>) {
 
 /// What the current greenlet waits with for the answers of a session. None where a call may block, which is nearly everywhere.
 pub(crate) fn waiter<'py>(session: &Bound<'py, Session>) -> PyResult<Option<Waiting<'py>>> {
-    if !USED.load(Ordering::Relaxed) {
+    // A child serves its parent in the calls that wait, which have to be where they are.
+    if !USED.load(Ordering::Relaxed) || session.get().side() == Side::Child {
         return Ok(None);
     }
+    enter(session.py())?;
     let found = names::COOPERATE.get(session.py())?.call1((session,))?;
     let Ok(found) = found.cast_into::<PyTuple>() else { return Ok(None) };
     let (front, greenlet, switch): (Bound<'py, Front>, Bound<'py, PyAny>, Bound<'py, PyAny>) = found.extract()?;
