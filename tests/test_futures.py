@@ -66,9 +66,9 @@ def test_a_list_is_restored_when_the_answer_comes(box):
 
 
 def test_one_that_has_not_begun_is_cancelled(box):
+    me = box.me
     holding = saranwrap.start(box.sleep, 0.2)
-    add = box.me
-    futures = [saranwrap.start(add) for _ in range(1500)]
+    futures = [saranwrap.start(me) for _ in range(1500)]
     last = futures[-1]
     assert last.cancel()
     assert last.cancelled()

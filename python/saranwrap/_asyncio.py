@@ -124,13 +124,13 @@ class Flow:
 async def _answer(call: Call, coroutine: Any) -> None:
     """Run a coroutine that a call of the child came to, and answer the call."""
     try:
-        value = await Steps(call, call.number, coroutine)
+        value = await Steps(call, call.number, coroutine)  # type: ignore[arg-type]  # it steps as a server does
     except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
-        reply, what = call.answer_raised, error
+        with contextlib.suppress(SaranwrapError):
+            call.answer_raised(error)
     else:
-        reply, what = call.answer, value
-    with contextlib.suppress(SaranwrapError):
-        reply(what)
+        with contextlib.suppress(SaranwrapError):
+            call.answer(value)
 
 
 def _wake(flow: weakref.ref[Flow]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import outcome
@@ -24,9 +25,7 @@ class Flow:
     def __init__(self, session: Session) -> None:
         self._front = Front(session)
         self._queue: deque[trio.lowlevel.Task] = deque()
-        trio.lowlevel.spawn_system_task(
-            _read, weakref.ref(self, lambda _, front=self._front: front.ring()), self._front
-        )
+        trio.lowlevel.spawn_system_task(_read, weakref.ref(self, _ringer(self._front)), self._front)
 
     async def ask(self, target: int, steps: tuple[Step, ...]) -> Any:
         """Ask for these steps, and wait for what the last one comes to."""
@@ -79,27 +78,32 @@ class Flow:
                 trio.lowlevel.spawn_system_task(_answer, call, coroutine)
 
 
+def _ringer(front: Front) -> Callable[[object], None]:
+    return lambda _: front.ring()
+
+
 async def _answer(call: Call, coroutine: Any) -> None:
     """Run a coroutine that a call of the child came to, and answer the call."""
     try:
-        value = await Steps(call, call.number, coroutine)
+        value = await Steps(call, call.number, coroutine)  # type: ignore[arg-type]  # it steps as a server does
     except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
-        reply, what = call.answer_raised, error
+        with contextlib.suppress(SaranwrapError):
+            call.answer_raised(error)
     else:
-        reply, what = call.answer, value
-    with contextlib.suppress(SaranwrapError):
-        reply(what)
+        with contextlib.suppress(SaranwrapError):
+            call.answer(value)
 
 
 async def _read(flow: weakref.ref[Flow], front: Front) -> None:
     """The one reader of a flow. It ends with it, or with the link."""
     while front.alive:
-        await trio.lowlevel.wait_readable(front.fileno())
+        # First: it is the turn that asks for the descriptor to tell of what comes next.
         living = flow()
         if living is None:
             return
         living.turn()
         del living
+        await trio.lowlevel.wait_readable(front.fileno())
 
 
 def flow_of(session: Session) -> Flow:

@@ -24,7 +24,7 @@ use crate::session::Session;
 /// One step of what is asked.
 struct Asked<'py> {
     op: Op,
-    args: Args,
+    args: Option<Args>,
     given: Vec<Bound<'py, PyAny>>,
 }
 
@@ -36,6 +36,7 @@ impl<'py> Asked<'py> {
         let parts: Vec<Bound<'py, PyAny>> = step.iter().skip(1).collect();
         let given = if takes_arguments(op) { arguments(op, &parts) } else { Vec::new() };
         let args = match (op, parts.as_slice()) {
+            (Op::Await, []) => return Ok(Self { op, args: None, given }),
             (Op::Call, [args, kwargs]) => {
                 let kwargs = kwargs.cast::<PyDict>().ok().map(|kwargs| kwargs.clone().unbind());
                 Args::Call(args.cast::<PyTuple>()?.clone().unbind(), kwargs)
@@ -47,7 +48,15 @@ impl<'py> Asked<'py> {
             (_, [first, second]) => Args::Two(first.clone().unbind(), second.clone().unbind()),
             _ => return Err(PyRuntimeError::new_err(format!("{} takes other arguments", op.name()))),
         };
-        Ok(Self { op, args, given })
+        Ok(Self { op, args: Some(args), given })
+    }
+
+    fn count(&self) -> usize {
+        self.args.as_ref().map_or(0, Args::count)
+    }
+
+    fn write(&self, encoder: &mut Encoder<'_, 'py>, py: Python<'py>) -> Result<()> {
+        self.args.as_ref().map_or(Ok(()), |args| args.write(encoder, py))
     }
 }
 
@@ -114,14 +123,14 @@ fn write<'py>(encoder: &mut Encoder<'_, 'py>, news: &News<'_, 'py>, target: u64,
     let py = news.py();
     let form = match steps {
         [only] => {
-            Request { op: only.op, target, argc: only.args.count() }.write(encoder.out());
-            only.args.write(encoder, py)?;
+            Request { op: only.op, target, argc: only.count() }.write(encoder.out());
+            only.write(encoder, py)?;
             Form::One(only.op)
         }
-        [Asked { op: Op::GetAttr, args: name, .. }, Asked { op: Op::Call, args, .. }] => {
+        [name @ Asked { op: Op::GetAttr, .. }, call @ Asked { op: Op::Call, .. }] => {
             Request { op: Op::CallAttr, target, argc: 3 }.write(encoder.out());
             name.write(encoder, py)?;
-            args.write(encoder, py)?;
+            call.write(encoder, py)?;
             Form::One(Op::CallAttr)
         }
         _ => return write_steps(encoder, news, target, steps),
@@ -143,9 +152,9 @@ fn write_steps<'py>(
     for (place, step) in steps.iter().enumerate() {
         let last = place + 1 == steps.len();
         let target = if place == 0 { Target::Id(target) } else { Target::Promise(place as u64 - 1) };
-        let head = Step { uses: u64::from(!last), wanted: last, op: step.op, target, argc: step.args.count() };
+        let head = Step { uses: u64::from(!last), wanted: last, op: step.op, target, argc: step.count() };
         head.write(encoder.out());
-        step.args.write(encoder, news.py())?;
+        step.write(encoder, news.py())?;
     }
     Ok(Form::Steps)
 }
