@@ -121,15 +121,17 @@ def test_an_argument_that_cannot_be_sent_is_told_by_its_future(box):
 
 
 def test_a_death_is_told_by_every_future(box):
-    futures = [saranwrap.start(box.forever), *(saranwrap.start(box.add, i) for i in range(1500))]
+    add = box.add
+    futures = [saranwrap.start(box.forever), *(saranwrap.start(add, i) for i in range(1500))]
     saranwrap.kill(box)
     assert all(isinstance(future.exception(20), saranwrap.ChildDied) for future in futures)
     with pytest.raises(saranwrap.ChildDied):
-        saranwrap.start(box.add, 1).result(20)
+        saranwrap.start(add, 1).result(20)
 
 
 def test_a_close_is_told_by_every_future(box):
-    futures = [saranwrap.start(box.forever) for _ in range(3)]
+    forever = box.forever
+    futures = [saranwrap.start(forever) for _ in range(3)]
     saranwrap.close(box)
     assert all(isinstance(future.exception(20), saranwrap.SaranwrapError) for future in futures)
 

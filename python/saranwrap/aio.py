@@ -50,7 +50,7 @@ class Remote:
 
     _saran_root: _Root
     _saran_steps: tuple[Step, ...]
-    _saran_entered: list[_Root]
+    _saran_entered: Any
 
     def __init__(self) -> None:
         raise TypeError("saranwrap.aio.remote makes a Remote of a proxy, and saranwrap.aio.wrap of an object")
@@ -123,7 +123,7 @@ class Remote:
             entered = await _ask(root, ((AWAIT, "__aenter__", ()),))
         else:
             entered = await _ask(root, ((SPECIAL, "__enter__", ()),))
-        if not hasattr(self, "_saran_entered"):
+        if self._saran_entered is None:
             object.__setattr__(self, "_saran_entered", [])
         self._saran_entered.append(root)
         return _told(entered)
@@ -150,6 +150,7 @@ def _make(root: _Root, steps: tuple[Step, ...]) -> Remote:
     made = object.__new__(Remote)
     object.__setattr__(made, "_saran_root", root)
     object.__setattr__(made, "_saran_steps", steps)
+    object.__setattr__(made, "_saran_entered", None)
     return made
 
 

@@ -362,8 +362,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::Ahead, args) => iterator::read(self.session, subject.id(), args).map(Answer::Plain),
             (Op::Take, [count]) => plain(iterator::give(self.session, &object()?, count)),
             (Op::Reduce, [protocol]) => plain(names::REDUCE_PARTS.get(py)?.call1((object()?, protocol))),
-            (Op::Await, []) => self.complete(&object()?, subject),
-            (Op::Await, [name, args]) => self.complete(&special::apply(&object()?, name, args)?, subject),
+            (Op::Await, how) => self.complete(&awaitable(object()?, how)?, subject),
             (Op::Operate, [name, args]) => plain(names::OPERATE.get(py)?.call1((object()?, name, args))),
             (op, args) => Err(unknown(op, args.len())),
         }
@@ -426,6 +425,15 @@ impl<'py> PyHost<'_, 'py> {
             (arena.blocks_out, arena.bytes_out, arena.blocks_in),
         );
         names::STATUS.get(self.session.py())?.call1(parts)
+    }
+}
+
+/// What is to be awaited: the object, or what its special method gives.
+fn awaitable<'py>(object: Bound<'py, PyAny>, how: &[Bound<'py, PyAny>]) -> Result<Bound<'py, PyAny>> {
+    match how {
+        [] => Ok(object),
+        [name, args] => Ok(special::apply(&object, name, args)?),
+        _ => Err(unknown(Op::Await, how.len())),
     }
 }
 
