@@ -13,7 +13,7 @@ use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::{Ahead, lock};
 use crate::asking::News;
-use crate::convert::{Decoder, Encoder, Mode, Report};
+use crate::convert::{Decoder, Encoder, Mark, Mode, Report};
 use crate::fault::{Fault, Result};
 use crate::front::{Flight, Form, Front};
 use crate::host::{PyHost, arguments, takes_arguments};
@@ -105,7 +105,7 @@ pub(crate) fn start<'py>(
     let form = match write(&mut encoder, &News::of_first(slf, key), target, &steps) {
         Ok(form) => form,
         Err(fault) => {
-            encoder.take_back();
+            encoder.take_back(&Mark::START);
             return Err(session.fail(py, fault));
         }
     };
