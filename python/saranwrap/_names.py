@@ -19,7 +19,10 @@ from saranwrap._api import (
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
+from saranwrap._pulse import ping, state
+from saranwrap._restart import Restart
 from saranwrap.errors import (
+    CallTimeout,
     ChildDied,
     ForkedProxy,
     LinkClosed,
@@ -27,10 +30,13 @@ from saranwrap.errors import (
     ProtocolError,
     Refused,
     SaranwrapError,
+    StaleProxy,
+    TooManyRestarts,
     Unreachable,
 )
 
 __all__ = [
+    "CallTimeout",
     "CallableProxy",
     "Child",
     "ChildDied",
@@ -42,7 +48,10 @@ __all__ = [
     "ProtocolError",
     "Proxy",
     "Refused",
+    "Restart",
     "SaranwrapError",
+    "StaleProxy",
+    "TooManyRestarts",
     "Unreachable",
     "__version__",
     "close",
@@ -50,12 +59,14 @@ __all__ = [
     "getpid",
     "kill",
     "local",
+    "ping",
     "pipeline",
     "prefetch",
     "preload",
     "proxied_type",
     "ref",
     "result",
+    "state",
     "status",
     "val",
     "wrap",

@@ -1,6 +1,7 @@
 //! One op there and back: write it, wait, read the answer; and what to raise when there is none.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
@@ -139,12 +140,13 @@ impl Session {
             let decoder = decoder.answered(arguments);
             if head.op == Op::CallAttr { decoder.of_attribute().answer() } else { decoder.answer() }
         };
-        match (head.op, head.argc) {
+        let told = match (head.op, head.argc) {
             // Reading ahead changes nothing there. What is only told of it goes alone.
-            (Op::Ahead, 2) => Self::carry(&PyHost::keeping(slf), slf, write, read),
-            (Op::Ahead, _) => Self::carry(&PyHost::new(slf), slf, write, read),
+            (Op::Ahead, 2) => Self::carry(&PyHost::keeping(slf), slf, None, write, read),
+            (Op::Ahead, _) => Self::carry(&PyHost::new(slf), slf, None, write, read),
             _ => Self::converse(slf, write, read),
-        }
+        };
+        told.map_err(|error| Self::name_act(slf, error, head))
     }
 
     /// One request there and back: `write` puts it down, `read` takes the answer apart.
@@ -156,12 +158,27 @@ impl Session {
         // It may change anything there, and comes after what was taken of what was read ahead.
         let _flight = slf.get().ahead.begin();
         Self::tell_all(slf)?;
-        Self::carry(&PyHost::new(slf), slf, write, read)
+        Self::carry(&PyHost::new(slf), slf, None, write, read)
+    }
+
+    /// There and back with nothing to do: a pipeline without steps. The other side's host answers in its turn.
+    pub(crate) fn ping_until(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
+        let write = |encoder: &mut Encoder<'_, '_>, _: &News<'_, '_>| {
+            Request { op: Op::Pipeline, target: 0, argc: 1 }.write(encoder.out());
+            encoder.out().null();
+            Ok(())
+        };
+        let read = |mut decoder: Decoder<'_, '_>| match decoder.told_count()? {
+            0 => decoder.trailer(),
+            _ => Err(Error::garbled("the answer tells of a step that was not asked for").into()),
+        };
+        Self::carry(&PyHost::new(slf), slf, deadline, write, read)
     }
 
     fn carry<'py, T>(
         host: &PyHost<'_, 'py>,
         slf: &Bound<'py, Self>,
+        deadline: Option<Instant>,
         write: impl FnOnce(&mut Encoder<'_, 'py>, &News<'_, 'py>) -> Result<()>,
         read: impl FnOnce(Decoder<'_, 'py>) -> Result<T>,
     ) -> PyResult<T> {
@@ -169,7 +186,7 @@ impl Session {
         let session = slf.get();
         session.check_here(py)?;
         let first = session.link.chain().is_none();
-        let _chain = session.link.enter().map_err(|error| session.explain(py, &error))?;
+        let _chain = session.link.enter().map_err(|error| Self::late(slf, &error))?;
         let key = session.key();
         let _scope = Scope::enter(key);
         let mut out = Writer::with_capacity(64);
@@ -179,8 +196,12 @@ impl Session {
             encoder.take_back(&start);
             return Err(session.fail(py, fault));
         }
-        let answer = session.link.ask(host, out.as_slice(), None);
-        let answer = answer.map_err(|error| session.explain(py, &error))?;
+        let answer = session.link.ask(host, out.as_slice(), deadline);
+        let answer = answer.map_err(|error| match error.kind() {
+            // The child may have been replaced just before anything went.
+            Kind::Closed => Self::late(slf, &error),
+            _ => session.explain(py, &error),
+        })?;
         let decoder = Decoder::new(slf, Reader::new(&answer.body), key);
         match answer.outcome {
             Outcome::Answered => read(decoder).map_err(|fault| session.fail(py, fault)),
@@ -249,6 +270,7 @@ impl Session {
             _ => (None, None),
         };
         let instance = names::CHILD_DIED.get(py)?.call1((message, child.pid(), code, signal, child.last_words()))?;
+        self.mourn(&instance)?;
         Ok(PyErr::from_value(instance))
     }
 

@@ -30,8 +30,10 @@ mod names;
 mod pipeline;
 mod promise;
 mod proxy;
+mod root;
 mod session;
 mod special;
+mod succession;
 mod texts;
 mod waiter;
 mod zygote;
@@ -48,7 +50,7 @@ mod _native {
     #[pymodule_export]
     use crate::promise::{Pipeline, Promise, operate};
     #[pymodule_export]
-    use crate::proxy::{Proxy, Ref, Val, call, identity};
+    use crate::proxy::{Proxy, Ref, Val, call, identity, move_root, take_root, whereabouts};
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]

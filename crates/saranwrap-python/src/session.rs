@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -26,6 +26,7 @@ use crate::kinds::Kinds;
 use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::proxy::Proxy;
+use crate::succession::Supervision;
 use crate::texts::Texts;
 use crate::waiter::Waiter;
 
@@ -64,6 +65,7 @@ pub(crate) struct Session {
     pub(crate) forked: AtomicBool,
     /// What a signal handler raised while a call was waiting.
     pub(crate) stashed: Mutex<Option<PyErr>>,
+    pub(crate) supervision: OnceLock<Supervision>,
     started: Instant,
 }
 
@@ -136,11 +138,12 @@ impl Session {
         self.link.close();
     }
 
-    /// Kill the child at once.
-    fn kill(&self, py: Python<'_>) -> PyResult<()> {
+    /// Kill the child at once, or send it another signal.
+    #[pyo3(signature = (signal=9))]
+    fn kill(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
         self.ahead.stir();
         match &self.child {
-            Some(child) => child.kill().map_err(|error| Fault::from(error).into_py(py)),
+            Some(child) => child.signal(signal).map_err(|error| Fault::from(error).into_py(py)),
             None => Ok(()),
         }
     }
@@ -268,7 +271,7 @@ impl Session {
     }
 
     /// (objects this side gave out, proxies it holds)
-    fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         (self.exports().len(), lock(&self.imports).len())
     }
 
@@ -342,6 +345,7 @@ impl Session {
             trust,
             forked: AtomicBool::new(false),
             stashed: Mutex::default(),
+            supervision: OnceLock::new(),
             started: Instant::now(),
         };
         Bound::new(py, session)
