@@ -7,7 +7,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -171,6 +170,7 @@ def _setting(
         spin=None if spin == "auto" else float(spin),
         by_value=by_value,
         trust=trust,
+        transport=os.environ.get("SARANWRAP_TRANSPORT", "ring"),
     )
 
 

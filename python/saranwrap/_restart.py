@@ -94,7 +94,9 @@ class Restart:
 class Supervisor:
     """One child after another, and the recipes of what was wrapped in them."""
 
-    def __init__(self, plan: Restart, begin: Callable[[], Session], callback: Callable[[ChildDied], object] | None) -> None:
+    def __init__(
+        self, plan: Restart, begin: Callable[[], Session], callback: Callable[[ChildDied], object] | None
+    ) -> None:
         self._plan = plan
         self._begin = begin
         self._callback = callback
@@ -172,13 +174,19 @@ class Supervisor:
 
     def late(self, session: Session) -> BaseException | None:
         """What is raised for what came after the end of a session; None where that is what any child's proxy raises."""
-        if self._ended.is_set() or (session is self.session and self._is_over(session)):
+        if self._ended.is_set() or session is self._coming or (session is self.session and self._is_over(session)):
             return None
         if self._failure is not None:
             return self._failure
-        death = session.obituary() if session is not self._retired and not session.closed else None
-        fate = str(death).partition("; its last words")[0] if death else f"the child (pid {session.pid}) was recycled"
-        return StaleProxy(f"{fate}, and only what was wrapped is in the next one; fetch the object again from there", session.pid, death)
+        death: ChildDied | None = None
+        fate = f"the child (pid {session.pid}) was recycled"
+        if not session.closed:
+            # Its link may have ended an instant before it did.
+            session.wait(_ENDING)
+            death = session.obituary()
+            fate = str(death).partition("; its last words")[0]
+        message = f"{fate}, and the object is not in the next one: fetch it again from what was wrapped"
+        return StaleProxy(message, session.pid, death)
 
     def mourn(self, death: ChildDied) -> None:
         """Note when a child died, and in its obituary when there may be another one."""
@@ -300,9 +308,7 @@ class Supervisor:
         recent = sum(now - moment < plan.within for moment in self._replaced)
         if plan.max == 0 or recent >= plan.max:
             died = last if isinstance(last, ChildDied) else ChildDied(str(last))
-            message = (
-                f"the child was restarted {recent} times within {plan.within:g} s, as often as it may be, and died again: {last}"
-            )
+            message = f"the child was restarted {recent} times within {plan.within:g} s, as often as it may be, and died again: {last}"
             raise TooManyRestarts(message, died.pid, died.returncode, died.signal, died.last_words) from last
         if self._ended.wait(max(0.0, self._due - now)):
             raise LinkClosed("the child was closed while it was about to be restarted")
@@ -372,7 +378,9 @@ def _serves(cls: RemoteType, session: Session) -> bool:
 
 
 # What each class has for itself.
-_PRIVATE = frozenset("__dict__ __weakref__ __module__ __qualname__ __slots__ _abc_impl __abstractmethods__ _saran_hold_".split())
+_PRIVATE = frozenset(
+    "__dict__ __weakref__ __module__ __qualname__ __slots__ _abc_impl __abstractmethods__ _saran_hold_".split()
+)
 
 
 def _refurnish(old: RemoteType, new: RemoteType) -> None:

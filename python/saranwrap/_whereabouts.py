@@ -31,7 +31,7 @@ def session_of(p: object) -> Session:
         TypeError: `p` stands for nothing remote.
     """
     if issubclass(type(p), RemoteType):
-        held: Session | None = raw_dict(p).get("_saran_hold_")  # type: ignore[arg-type]
+        held: Session | None = raw_dict(p).get("_saran_hold_")
         return held or bound(p)[0]  # type: ignore[arg-type]
     handle = _handle(p)
     if handle is not None:

@@ -122,7 +122,9 @@ impl Proxy {
         match text {
             "__class__" => return Ok(proxy.stand.spot().mirror.get().answer.bind(py).clone()),
             // Copying and pickling, here, must not end in unpickling a child's bytes: see `_copies.reduce`.
-            "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.stand.spot().session.get().side() == Side::Parent => {
+            "__reduce_ex__" | "__copy__" | "__deepcopy__"
+                if proxy.stand.spot().session.get().side() == Side::Parent =>
+            {
                 return names::REDUCE.get(py)?.call1((slf, name));
             }
             // All that give out addresses, which mean nothing to another process: what they lead to comes here first.
@@ -159,6 +161,10 @@ impl Proxy {
             let value = Session::ask(session, Op::GetAttr, place.id, &[name.as_any()])?;
             if is_callable_there(session, &value)? {
                 mirror.learn(name);
+                // What was fetched is an object of this child alone; the call by name is one of the root, and may be made again.
+                if proxy.stand.repeats() && callsite::is_called(name) {
+                    return MethodCall::of(slf, name);
+                }
             }
             Ok(value)
         })

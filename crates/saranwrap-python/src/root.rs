@@ -96,6 +96,14 @@ impl Stand {
         }
     }
 
+    /// Whether a call is made again in a new child when the child died during it.
+    pub(crate) fn repeats(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Movable(movable) => movable.root.get().is_some_and(|root| root.repeats > 0),
+        }
+    }
+
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Fixed(place) => place.visit(visit),

@@ -13,7 +13,7 @@ use crate::ahead::lock;
 use crate::names;
 use crate::session::Session;
 
-/// How long a child that was looked at, and could not be replaced, is left alone.
+/// How long a child is left alone after a look at its memory, and after it could not be replaced though it was worn out.
 const REST: Duration = Duration::from_millis(20);
 
 /// Who replaces the child, and when it is worn out.
@@ -22,7 +22,26 @@ pub(crate) struct Supervision {
     supervisor: Py<PyWeakrefReference>,
     calls: Option<u64>,
     memory: Option<u64>,
-    looked: Mutex<Option<Instant>>,
+    /// Since somebody heard that there were too many calls, and since somebody looked at the memory.
+    tried: Rest,
+    looked: Rest,
+}
+
+/// Something that is done once in a while.
+#[derive(Default)]
+struct Rest(Mutex<Option<Instant>>);
+
+impl Rest {
+    /// Whether it is time; for whoever asks now, and then for nobody for a while.
+    fn is_over(&self) -> bool {
+        let now = Instant::now();
+        let mut since = lock(&self.0);
+        let over = since.is_none_or(|since| now >= since + REST);
+        if over {
+            *since = Some(now);
+        }
+        over
+    }
 }
 
 #[pymethods]
@@ -30,7 +49,8 @@ impl Session {
     /// From now on, until it ends, the child is supervised. It is worn out after so many calls, or with so much resident memory.
     fn supervise(&self, supervisor: &Bound<'_, PyAny>, calls: Option<u64>, memory: Option<u64>) -> PyResult<()> {
         let supervisor = PyWeakrefReference::new(supervisor)?.unbind();
-        let _ = self.supervision.set(Supervision { supervisor, calls, memory, looked: Mutex::default() });
+        let (tried, looked) = Default::default();
+        let _ = self.supervision.set(Supervision { supervisor, calls, memory, tried, looked });
         Ok(())
     }
 
@@ -87,20 +107,11 @@ impl Session {
     /// Whether the child has been used up. It says so once in a while only, as it may be that it cannot be replaced yet.
     pub(crate) fn is_worn(&self) -> bool {
         let Some(supervision) = self.supervision.get() else { return false };
-        let too_many = supervision.calls.is_some_and(|calls| self.link.stats().calls_asked >= calls);
-        if !too_many && supervision.memory.is_none() {
-            return false;
+        if supervision.calls.is_some_and(|calls| self.link.stats().calls_asked >= calls) {
+            return supervision.tried.is_over();
         }
-        let now = Instant::now();
-        {
-            let mut looked = lock(&supervision.looked);
-            if looked.is_some_and(|looked| now < looked + REST) {
-                return false;
-            }
-            *looked = Some(now);
-        }
-        let memory = || self.child.as_ref().map_or(0, |child| child.memory());
-        too_many || supervision.memory.is_some_and(|most| memory() > most)
+        let Some(most) = supervision.memory else { return false };
+        supervision.looked.is_over() && self.child.as_ref().is_some_and(|child| child.memory() > most)
     }
 
     /// The exception for what is asked after the link has ended. Of a child that is replaced the object is stale.
