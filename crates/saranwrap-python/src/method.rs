@@ -36,9 +36,8 @@ impl MethodCall {
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let (slf, py) = (slf.clone(), slf.py());
         let call = slf.get();
-        let ask = |place: &Place| {
-            Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[call.name.bind(py).as_any()])
-        };
+        let ask =
+            |place: &Place| Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[call.name.bind(py).as_any()]);
         call.proxy.get().stand.there(py, ask)?.getattr(name)
     }
 }
