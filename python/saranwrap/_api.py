@@ -8,18 +8,18 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from saranwrap import _valued, _values, _zygote
+from saranwrap import _pulse, _restart, _values, _zygote
 from saranwrap._ahead import Prefetch
 from saranwrap._deadlines import current
 from saranwrap._members import Proxy
-from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity, use_hubs
-from saranwrap._remote import RemoteType, bound
+from saranwrap._native import OPS, Ref, Session, Val, use_hubs
+from saranwrap._restart import Restart
+from saranwrap._whereabouts import locate, session_of
 from saranwrap._zygote import Start
 from saranwrap.errors import CallTimeout, ChildDied, Refused, SaranwrapError
 
@@ -47,7 +47,7 @@ class Child:
 
     Args:
         dead_callback: called once, with the `ChildDied` that says why, when the process ends without having been closed.
-            It runs in a thread of its own as soon as that happens.
+            It runs in a thread of its own as soon as that happens. With `restart`, it is called for each process that dies.
         by_value: classes whose instances go into the child by value (pickled), whatever the default for them is.
         trust: whether `local`, `copy.copy` and `copy.deepcopy` may unpickle what the child sends. Leave it False for code
             that you do not trust: unpickling runs code.
@@ -56,6 +56,10 @@ class Child:
         spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
             call take one microsecond rather than forty, and costs a processor meanwhile. "auto" looks for up to 50 (a child that
             has just answered: 200) where that turns out to be worth it, and never on a machine with one processor; 0 never looks.
+        restart: how another process takes the place of one that died: see `Restart`. None leaves it dead.
+        heartbeat: kill the process when it hangs: when a call is under way and none of its threads has run for this many seconds.
+            A call that only waits, as `time.sleep` does, looks like that too: make it longer than any such wait. An endless loop
+            runs, and is not found. See docs/supervision.md.
         start: "cold" starts an interpreter. "warm" forks one that waits for that, a *zygote*, and makes it first if there is
             none. "auto" does so from the second child of a kind on, and where that fails starts cold.
         timeout: how long each call may take, in seconds; None means for ever. See `saranwrap.timeout`, by which it can be shortened.
@@ -67,7 +71,7 @@ class Child:
 
     Raises:
         ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
-            `timeout` or `grace` is negative; `concurrency` is none of these.
+            `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0.
         Refused: the process could not be started, or it speaks another version of the protocol.
         ChildDied: it ended before it could greet.
     """
@@ -85,30 +89,58 @@ class Child:
         timeout: float | None = None,
         grace: float = 1.0,
         concurrency: Concurrency = "serial",
+        restart: Restart | None = None,
+        heartbeat: float | None = None,
     ) -> None:
         _check_spin(spin)
         _check_limits(timeout, grace, concurrency)
         _check_start(env, cwd)
-        setting = _setting(env, cwd, spin, tuple(by_value), trust)
-        self._session = _zygote.start(start, setting._replace(concurrency=concurrency))
-        self._session.set_limits(timeout, grace)
-        if spin != "auto":
-            self._session.set_spin(spin)
-        _sessions.add(self._session)
-        if not _modules_of_greenlets.isdisjoint(sys.modules):
-            use_hubs()
-        if dead_callback is not None:
-            _watch(self._session, dead_callback)
+        if heartbeat is not None and not heartbeat > 0:
+            raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
+        setting = _setting(env, cwd, spin, tuple(by_value), trust)._replace(concurrency=concurrency)
+
+        def begin() -> Session:
+            session = _zygote.start(start, setting)
+            session.set_limits(timeout, grace)
+            if spin != "auto":
+                session.set_spin(spin)
+            _sessions.add(session)
+            if heartbeat is not None:
+                _pulse.watch(session, heartbeat)
+            if not _modules_of_greenlets.isdisjoint(sys.modules):
+                use_hubs()
+            return session
+
+        self._supervisor = None if restart is None else _restart.Supervisor(restart, begin, dead_callback)
+        self._single = begin() if self._supervisor is None else None
+        if self._single is not None and dead_callback is not None:
+            _restart.watch(self._single, dead_callback)
 
     def wrap(self, obj: T) -> T:
         """Put `obj` into this process and return its proxy. See `saranwrap.wrap`."""
         if isinstance(obj, types.ModuleType):
             return self.wrap_module(obj.__name__)  # type: ignore[no-any-return]
-        return self._session.request(OPS["adopt"], 0, (_recipe(obj),))  # type: ignore[no-any-return]
+        return self._make("adopt", _recipe(obj))  # type: ignore[no-any-return]
 
     def wrap_module(self, fqname: str) -> Any:
         """Import the module `fqname` in this process and return its proxy. See `saranwrap.wrap_module`."""
-        return self._session.request(OPS["import"], 0, (fqname,))
+        return self._make("import", fqname)
+
+    def _make(self, op: str, argument: object) -> Any:
+        if self._supervisor is not None:
+            return self._supervisor.wrap(OPS[op], argument)
+        return self._session.request(OPS[op], 0, (argument,))
+
+    @property
+    def _session(self) -> Session:
+        if self._supervisor is not None:
+            return self._supervisor.session
+        assert self._single is not None  # one of the two was made
+        return self._single
+
+    def _ready(self) -> Session:
+        """The session to ask; that of another process, if this one is to be replaced."""
+        return self._session if self._supervisor is None else self._supervisor.current()
 
     @property
     def pid(self) -> int:
@@ -117,7 +149,7 @@ class Child:
 
     def status(self) -> dict[str, Any]:
         """See `saranwrap.status`."""
-        return _status(self._session)
+        return _status(self._ready())
 
     def close(self) -> None:
         """See `saranwrap.close`."""
@@ -125,8 +157,7 @@ class Child:
 
     def kill(self) -> None:
         """See `saranwrap.kill`."""
-        self._session.kill()
-        self._session.wait(_CLOSING)
+        _kill(self._session)
 
     def __enter__(self) -> Self:
         return self
@@ -180,6 +211,7 @@ def _setting(
         spin=None if spin == "auto" else float(spin),
         by_value=by_value,
         trust=trust,
+        transport=os.environ.get("SARANWRAP_TRANSPORT", "ring"),
     )
 
 
@@ -210,6 +242,8 @@ def wrap(
     timeout: float | None = None,
     grace: float = 1.0,
     concurrency: Concurrency = "serial",
+    restart: Restart | None = None,
+    heartbeat: float | None = None,
 ) -> T:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
@@ -218,7 +252,7 @@ def wrap(
 
     Args:
         obj: the module or object.
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat: see `Child`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
@@ -236,6 +270,8 @@ def wrap(
         timeout=timeout,
         grace=grace,
         concurrency=concurrency,
+        restart=restart,
+        heartbeat=heartbeat,
     )
     return child.wrap(obj)
 
@@ -253,12 +289,14 @@ def wrap_module(
     timeout: float | None = None,
     grace: float = 1.0,
     concurrency: Concurrency = "serial",
+    restart: Restart | None = None,
+    heartbeat: float | None = None,
 ) -> Any:
     """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
 
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat: see `Child`.
 
     Raises:
         ImportError: the module cannot be imported there.
@@ -275,6 +313,8 @@ def wrap_module(
         timeout=timeout,
         grace=grace,
         concurrency=concurrency,
+        restart=restart,
+        heartbeat=heartbeat,
     )
     return child.wrap_module(fqname)
 
@@ -293,6 +333,8 @@ def wrapped(
     timeout: float | None = None,
     grace: float = 1.0,
     concurrency: Concurrency = "serial",
+    restart: Restart | None = None,
+    heartbeat: float | None = None,
 ) -> Iterator[T]:
     """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
     child = Child(
@@ -306,6 +348,8 @@ def wrapped(
         timeout=timeout,
         grace=grace,
         concurrency=concurrency,
+        restart=restart,
+        heartbeat=heartbeat,
     )
     with child:
         yield child.wrap(obj)
@@ -347,7 +391,7 @@ def status(p: object) -> dict[str, Any]:
         TypeError: `p` is no proxy.
         ChildDied, LinkClosed: the process has ended.
     """
-    return _status(_session(p))
+    return _status(locate(p)[0])
 
 
 def getpid(p: object) -> int:
@@ -356,7 +400,7 @@ def getpid(p: object) -> int:
     Raises:
         TypeError: `p` is no proxy.
     """
-    return _session(p).pid
+    return session_of(p).pid
 
 
 def proxied_type(p: object) -> Any:
@@ -365,7 +409,7 @@ def proxied_type(p: object) -> Any:
     Raises:
         TypeError: `p` is no proxy.
     """
-    session, target = _locate(p)
+    session, target = locate(p)
     return session.request(OPS["getattr"], target, ("__class__",))
 
 
@@ -381,7 +425,7 @@ def local(p: T) -> T:
     """
     if not isinstance(p, Proxy):
         return p
-    session, target = _locate(p)
+    session, target = locate(p)
     return session.request(OPS["copy"], target, (session.trust, True))  # type: ignore[no-any-return]
 
 
@@ -426,7 +470,7 @@ def close(p: object) -> None:
     if issubclass(type(p), Several):
         p.__saran_close__()  # type: ignore[attr-defined]  # a proxy's own class is looked at, not what it says it is
     else:
-        _close(_session(p))
+        _close(session_of(p))
 
 
 def kill(p: object) -> None:
@@ -435,40 +479,26 @@ def kill(p: object) -> None:
     Raises:
         TypeError: `p` is no proxy.
     """
-    session = _session(p)
-    session.kill()
-    session.wait(_CLOSING)
-
-
-def locate_any(p: object) -> tuple[Session, int]:
-    """The session and the id of what stands for something remote: an object or a class."""
-    return _locate(p)
-
-
-def _locate(p: object) -> tuple[Session, int]:
-    kind = type(p)
-    if issubclass(kind, RemoteType):
-        return bound(p)  # type: ignore[arg-type]
-    handle = p if issubclass(kind, ProxyBase) else _valued.handle_of(p) if isinstance(kind, RemoteType) else None
-    if handle is not None:
-        session, target, _ = identity(handle)  # type: ignore[arg-type]
-        return session, target
-    if isinstance(p, Child):
-        return p._session, 0
-    raise TypeError(f"expected a proxy, not a {kind.__name__!r} object")
-
-
-def _session(p: object) -> Session:
-    return _locate(p)[0]
+    _kill(session_of(p))
 
 
 def _status(session: Session) -> dict[str, Any]:
     how, why = _zygote.told(session)
-    return {**dict(session.request(OPS["status"], 0, ())), "start": how, "why_cold": why}
+    known = dict(session.request(OPS["status"], 0, ()))
+    supervisor = session.supervisor
+    return {**known, "start": how, "why_cold": why, "restarts": 0 if supervisor is None else supervisor.count}
+
+
+def _kill(session: Session) -> None:
+    session.kill()
+    session.wait(_CLOSING)
 
 
 def _close(session: Session) -> None:
     left, seconds = current() or (math.inf, math.inf)
+    supervisor = session.supervisor
+    if supervisor is not None and supervisor.session is session:
+        supervisor.stop()
     session.close()
     if session.wait(min(left, _CLOSING)):
         return
@@ -501,7 +531,7 @@ def run(awaitable: Any) -> Any:
         TypeError: `awaitable` is no proxy, or what it stands for cannot be awaited.
         Deadlock: the loop that would run it waits for this very thread.
     """
-    session, target = _locate(awaitable)
+    session, target = locate(awaitable)
     return session.request(OPS["await"], target, ())
 
 
@@ -536,23 +566,6 @@ def _words(error: BaseException) -> str:
 def _short(obj: object) -> str:
     name = getattr(obj, "__qualname__", None)
     return f"{type(obj).__name__} {name!r}" if isinstance(name, str) else f"a {type(obj).__name__!r} object"
-
-
-def _watch(session: Session, callback: DeadCallback) -> None:
-    """Run `callback` once when the child dies unasked. The thread holds only what ends with the process itself."""
-    reference = weakref.ref(session)
-    waiter = session.waiter()
-
-    def watch() -> None:
-        waiter.wait()
-        living = reference()
-        if living is None or living.closed:
-            return
-        died = living.obituary()
-        if died is not None:
-            callback(died)
-
-    threading.Thread(target=watch, name=f"saranwrap-watch-{session.pid}", daemon=True).start()
 
 
 def _close_all() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, ParamSpec, TypeVar
 
-from saranwrap import _api
+from saranwrap._whereabouts import locate
 from saranwrap._fronts import CALL, MOST_CALLS, Flows, Step
 from saranwrap._native import Call, Front, Session, abandon, pump
 from saranwrap._native import start as begin
@@ -193,7 +193,7 @@ def start(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Fut
     Raises:
         TypeError: `function` is no proxy.
     """
-    session, target = _api.locate_any(function)
+    session, target = locate(function)
     flow = _flows.find(session)
     if flow is None:
         flow = Flow(session)

@@ -111,6 +111,10 @@ def make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[t
     """The local class for a remote one, and what `__class__` of its instances answers."""
     mirror, answer = _make(session, number, description)
     if isinstance(mirror, RemoteType):
+        supervisor = session.supervisor
+        if supervisor is not None:
+            known = supervisor.inherit(session, mirror)
+            mirror, answer = known, known if answer is mirror else answer
         # Only now: what makes and registers a class asks the class for things, which must not go over the link.
         type.__setattr__(mirror, "_saran_session_", weakref.ref(session))
     return mirror, answer

@@ -23,6 +23,8 @@ from saranwrap._futures import start
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
+from saranwrap._pulse import ping, state
+from saranwrap._restart import Restart
 from saranwrap.errors import (
     CallTimeout,
     ChildDied,
@@ -34,6 +36,8 @@ from saranwrap.errors import (
     Refused,
     SaranwrapError,
     Stopped,
+    StaleProxy,
+    TooManyRestarts,
     Unreachable,
 )
 
@@ -78,8 +82,11 @@ __all__ = [
     "ProtocolError",
     "Proxy",
     "Refused",
+    "Restart",
     "SaranwrapError",
     "Stopped",
+    "StaleProxy",
+    "TooManyRestarts",
     "Unreachable",
     "__version__",
     "cancelled",
@@ -90,6 +97,7 @@ __all__ = [
     "kill",
     "local",
     "map",
+    "ping",
     "pipeline",
     "pool",
     "prefetch",
@@ -99,6 +107,7 @@ __all__ = [
     "result",
     "run",
     "start",
+    "state",
     "status",
     "timeout",
     "val",

@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     spin: float | None
     by_value: tuple[type, ...]
     trust: bool
+    transport: str
     concurrency: str | int = "serial"
 
 
@@ -105,7 +106,7 @@ def _cold(setting: Setting, why: str) -> Session:
         (setting.path, setting.argv, setting.spin, None, setting.concurrency),
         setting.by_value,
         setting.trust,
-        _transport(),
+        setting.transport,
     )
     _told[session] = "cold", why
     return session
@@ -119,7 +120,7 @@ def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str
         kind.failures = _PATIENCE
         raise
     setup = setting.path, setting.argv, setting.spin, _changes(kind.environ, environ), setting.concurrency
-    session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, _transport())
+    session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, setting.transport)
     kind.failures = 0
     _told[session] = "warm", ""
     return session
@@ -132,10 +133,6 @@ def _changes(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tu
     known, wanted = dict(old), dict(new)
     removed = tuple(name for name in known if name not in wanted)
     return removed, tuple(item for item in wanted.items() if known.get(item[0]) != item[1])
-
-
-def _transport() -> str:
-    return os.environ.get("SARANWRAP_TRANSPORT", "ring")
 
 
 def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) -> tuple[_Kind, Zygote | None]:

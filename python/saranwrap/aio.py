@@ -21,6 +21,7 @@ from saranwrap._fronts import (
     is_remote,
 )
 from saranwrap._native import Session
+from saranwrap._whereabouts import locate
 from saranwrap.errors import NotTransparent
 
 __all__ = [
@@ -140,7 +141,7 @@ class _Root:
     __slots__ = ("flow", "loop", "proxy", "session", "target")
 
     def __init__(self, proxy: Any) -> None:
-        self.session, self.target = _api.locate_any(proxy)
+        self.session, self.target = locate(proxy)
         self.proxy = proxy
         self.loop: Any = None
         self.flow: Any = None

@@ -18,7 +18,10 @@ class ChildDied(SaranwrapError, ConnectionError):
         returncode: its exit code; minus the signal's number if a signal ended it; None if it is not known.
         signal: the number of the signal that ended it, or None.
         last_words: the end of what it wrote to stderr, with the dump of faulthandler if there was one.
+        restart_in: the seconds from its death until a use of what was wrapped starts another child (see `Restart`); None if none will.
     """
+
+    restart_in: float | None = None
 
     def __init__(
         self,
@@ -70,6 +73,58 @@ class Stopped(BaseException):
     It is no `Exception`, as `asyncio.CancelledError` is none: code that goes on whatever happens is not to go on after this. Clean up
     and let it pass. A child whose code goes on all the same for longer than its `grace` is killed.
     """
+
+
+class TooManyRestarts(ChildDied):
+    """The child has died more often than its `Restart` allows. It says how the last one died, which is its cause, too.
+
+    Nothing is started for a use that raises this. A later one starts a child again, as soon as the `Restart` allows that.
+    """
+
+
+class StaleProxy(SaranwrapError):
+    """The object was in a child that has died or was recycled, and that a `Restart` replaces: only what was wrapped is there again.
+
+    You get it from a use that began when the child was gone already, so that nothing of it was done.
+
+    Attributes:
+        pid: the process id of the child that had the object.
+        death: the `ChildDied` that says how that child died; None if it was recycled.
+    """
+
+    def __init__(self, message: str, pid: int | None = None, death: ChildDied | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.death = death
+
+    def __reduce__(self) -> tuple[type[StaleProxy], tuple[object, ...]]:
+        return type(self), (*self.args, self.pid, self.death)
+
+    def about(self, op: str, proxy: object) -> StaleProxy:
+        """The same, with the act and the object named."""
+        named = type(self)(f"cannot {_act(op)} {_object(proxy)}: {self}", self.pid, self.death)
+        named.__cause__ = self.death
+        return named
+
+
+def _act(op: str) -> str:
+    acts = {
+        "getattr": "fetch an attribute of",
+        "setattr": "set an attribute of",
+        "delattr": "delete an attribute of",
+        "call": "call",
+        "callattr": "call a method of",
+        "special": "apply a special method to",
+        "ahead": "go on with",
+        "take": "go on with",
+    }
+    return acts.get(op, f"ask `{op}` of")
+
+
+def _object(proxy: object) -> str:
+    if proxy is None:
+        return "a class or function"
+    return f"a {type(proxy).__module__}.{type(proxy).__qualname__} object".replace(" builtins.", " ")
 
 
 class LinkClosed(SaranwrapError):

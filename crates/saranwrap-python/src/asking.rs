@@ -1,7 +1,7 @@
 //! One op there and back: write it, wait, read the answer; and what to raise when there is none.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
@@ -173,12 +173,13 @@ impl Session {
             let decoder = decoder.answered(arguments);
             if head.op == Op::CallAttr { decoder.of_attribute().answer() } else { decoder.answer() }
         };
-        match (head.op, head.argc) {
+        let told = match (head.op, head.argc) {
             // Reading ahead changes nothing there. What is only told of it goes alone.
-            (Op::Ahead, 2) => Self::carry(&PyHost::keeping(slf), slf, write, read),
-            (Op::Ahead, _) => Self::carry(&PyHost::new(slf), slf, write, read),
+            (Op::Ahead, 2) => Self::carry(&PyHost::keeping(slf), slf, None, write, read),
+            (Op::Ahead, _) => Self::carry(&PyHost::new(slf), slf, None, write, read),
             _ => Self::converse(slf, write, read),
-        }
+        };
+        told.map_err(|error| Self::name_act(slf, error, head))
     }
 
     /// One request there and back: `write` puts it down, `read` takes the answer apart.
@@ -190,12 +191,27 @@ impl Session {
         // It may change anything there, and comes after what was taken of what was read ahead.
         let _flight = slf.get().ahead.begin();
         Self::tell_all(slf)?;
-        Self::carry(&PyHost::new(slf), slf, write, read)
+        Self::carry(&PyHost::new(slf), slf, None, write, read)
+    }
+
+    /// There and back with nothing to do: a pipeline without steps. The other side's host answers in its turn.
+    pub(crate) fn ping_until(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
+        let write = |encoder: &mut Encoder<'_, '_>, _: &News<'_, '_>| {
+            Request { op: Op::Pipeline, target: 0, argc: 1 }.write(encoder.out());
+            encoder.out().null();
+            Ok(())
+        };
+        let read = |mut decoder: Decoder<'_, '_>| match decoder.told_count()? {
+            0 => decoder.trailer(),
+            _ => Err(Error::garbled("the answer tells of a step that was not asked for").into()),
+        };
+        Self::carry(&PyHost::sparing(slf), slf, deadline, write, read)
     }
 
     fn carry<'py, T>(
         host: &PyHost<'_, 'py>,
         slf: &Bound<'py, Self>,
+        deadline: Option<Instant>,
         write: impl FnOnce(&mut Encoder<'_, 'py>, &News<'_, 'py>) -> Result<()>,
         read: impl FnOnce(Decoder<'_, 'py>) -> Result<T>,
     ) -> PyResult<T> {
@@ -205,7 +221,7 @@ impl Session {
         let limit = Limit::here(py, session.timeout())?;
         let waiter = hub::waiter(slf)?;
         let first = session.link.chain().is_none();
-        let _chain = session.link.enter().map_err(|error| session.explain(py, &error))?;
+        let _chain = session.link.enter().map_err(|error| Self::late(slf, &error))?;
         let key = session.key();
         let _scope = Scope::enter(key);
         let mut out = Writer::with_capacity(64);
@@ -220,11 +236,13 @@ impl Session {
             return Err(stopping::unsent(slf, &limit, out.as_slice()));
         }
         let answer = match waiter {
-            None => session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at)),
+            None => session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at).into_iter().chain(deadline).min()),
             Some(waiter) => Self::ask_hub(host, slf, &waiter, out.as_slice(), limit)?,
         };
         let answer = answer.map_err(|error| match limit {
             Some(limit) if host.stopping.is_late(&error) => host.stopping.late(slf, &error, &limit, out.as_slice()),
+            // The child may have been replaced just before anything went.
+            _ if error.kind() == Kind::Closed => Self::late(slf, &error),
             _ => session.explain(py, &error),
         })?;
         let decoder = Decoder::new(slf, Reader::new(&answer.body), key);
@@ -346,6 +364,7 @@ impl Session {
             _ => (None, None),
         };
         let instance = names::CHILD_DIED.get(py)?.call1((message, child.pid(), code, signal, child.last_words()))?;
+        self.mourn(&instance)?;
         Ok(PyErr::from_value(instance))
     }
 

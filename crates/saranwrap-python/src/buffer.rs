@@ -71,7 +71,9 @@ impl BufferProxy {
         let proxy = slf.as_super().get();
         let name = PyString::intern(py, "__buffer__");
         let none = PyTuple::empty(py);
-        let lent = Session::ask(proxy.session.bind(py), Op::Special, proxy.id, &[name.as_any(), none.as_any()])?;
+        let lent = proxy.stand.there(py, |place| {
+            Session::ask(place.session.bind(py), Op::Special, place.id, &[name.as_any(), none.as_any()])
+        })?;
         // SAFETY: the interpreter hands `view` to this slot, and releases it through the owner that the buffer notes in it.
         unsafe { lend(&lent, view, flags) }
     }

@@ -61,6 +61,7 @@ pub(crate) fn exception(py: Python<'_>, error: &Error, message: &str) -> PyErr {
         Kind::Died => &names::CHILD_DIED,
         Kind::Closed => &names::LINK_CLOSED,
         Kind::Refused => &names::REFUSED,
+        Kind::TimedOut => &names::CALL_TIMEOUT,
         Kind::Garbled => &names::PROTOCOL_ERROR,
         _ => &names::SARANWRAP_ERROR,
     };

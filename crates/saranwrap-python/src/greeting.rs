@@ -15,6 +15,7 @@ use saranwrap::wire::{Reader, Writer};
 use crate::convert::{Decoder, Encoder, Mode};
 use crate::deadlines::Limit;
 use crate::fault::Fault;
+use crate::loans::Scope;
 use crate::names;
 use crate::session::Session;
 use crate::stopping;
@@ -47,7 +48,10 @@ pub(crate) fn greet(
     let mut extra = Writer::new();
     extra.text("setup");
     let key = (session.as_ptr() as usize, 0);
+    // What is lent here must not be found by another session that has this one's address later.
+    let scope = Scope::enter(key);
     Encoder::new(&session, &mut extra, key, Mode::Normal).value(setup.as_any()).map_err(|fault| fault.into_py(py))?;
+    drop(scope);
     let hello = Hello::ours(extra.into_vec());
     let link = session.get().link.clone();
     let patience = Instant::now() + GREETING;
@@ -75,6 +79,7 @@ pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>)> {
         .detach(move || link.hello(&hello, Some(Instant::now() + GREETING)))
         .map_err(|error| Fault::from(error).into_py(py))?;
     let key = (session.as_ptr() as usize, 0);
+    let _scope = Scope::enter(key);
     let mut reader = Reader::new(&theirs.extra);
     reader.text("setup").map_err(|error| Fault::from(error).into_py(py))?;
     let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;

@@ -37,6 +37,8 @@ pub(crate) struct PyHost<'a, 'py> {
     leaving: RefCell<Vec<Bound<'py, PyAny>>>,
     /// The end of the call that this host waits with, if it is given up.
     pub(crate) stopping: Stopping,
+    /// A call that is given up may go on: nothing is done about it.
+    spares: bool,
     /// Nobody waits for the answer: requests are read, and nothing of them is done.
     declines: Cell<bool>,
     /// Whether a coroutine that a call comes to is run by this side, and that coroutine.
@@ -51,10 +53,16 @@ impl<'a, 'py> PyHost<'a, 'py> {
             keeps: false,
             leaving: RefCell::default(),
             stopping: Stopping::default(),
+            spares: false,
             declines: Cell::new(false),
             defers: false,
             coroutine: RefCell::default(),
         }
+    }
+
+    /// One that leaves the child alone when no answer comes.
+    pub(crate) fn sparing(session: &'a Bound<'py, Session>) -> Self {
+        Self { spares: true, ..Self::new(session) }
     }
 
     /// One that leaves a coroutine for later.
@@ -168,7 +176,7 @@ impl Host for PyHost<'_, '_> {
     }
 
     fn given_up(&self, call: &GivenUp<'_>) -> Option<Instant> {
-        self.stopping.push(self.session.get(), call)
+        if self.spares { None } else { self.stopping.push(self.session.get(), call) }
     }
 
     fn ended(&self, outcome: Outcome, body: &[u8]) {

@@ -49,7 +49,7 @@ impl IteratorProxy {
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         // Held for the length of the call; see `special::ask`.
         let slf = &slf.clone();
-        let session = &slf.as_super().get().session;
+        let session = &slf.as_super().get().stand.spot().session;
         match slf.get().cursor.next(&session.get().ahead) {
             Next::Item(item) => Ok(Some(item)),
             Next::End => Ok(None),
@@ -307,8 +307,9 @@ fn key_of<'py>(pair: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 /// The next items of the iterator behind `proxy`, taken there, and what it raised behind them or None.
 #[pyfunction]
 pub(crate) fn take<'py>(proxy: &Bound<'py, Proxy>, count: usize) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-    let session = proxy.get().session.bind(proxy.py());
-    let answer = Session::ask(session, Op::Take, proxy.get().id, &[PyInt::new(proxy.py(), count).as_any()])?;
+    let place = proxy.get().stand.ready(proxy.py())?;
+    let session = place.session.bind(proxy.py());
+    let answer = Session::ask(session, Op::Take, place.id, &[PyInt::new(proxy.py(), count).as_any()])?;
     let parts = answer.extract::<(Bound<'py, PyAny>, Bound<'py, PyTuple>)>().ok();
     let is_sound = |end: &Bound<'py, PyAny>, items: &Bound<'py, PyTuple>| {
         (end.is_none() || end.is_instance_of::<PyBaseException>()) && (1..=count).contains(&items.len())

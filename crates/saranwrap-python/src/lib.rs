@@ -34,10 +34,12 @@ mod names;
 mod pipeline;
 mod promise;
 mod proxy;
+mod root;
 mod serving;
 mod session;
 mod special;
 mod stopping;
+mod succession;
 mod texts;
 mod waiter;
 mod zygote;
@@ -62,7 +64,7 @@ mod _native {
     #[pymodule_export]
     use crate::promise::{Pipeline, Promise, operate};
     #[pymodule_export]
-    use crate::proxy::{Proxy, Ref, Val, call, identity};
+    use crate::proxy::{Proxy, Ref, Val, call, identity, move_root, take_root, whereabouts};
     #[pymodule_export]
     use crate::serving::{Server, expect_company, interrupts, sound_alarm_here};
     #[pymodule_export]

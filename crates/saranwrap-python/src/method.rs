@@ -5,6 +5,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use saranwrap::op::Op;
 
 use crate::proxy::Proxy;
+use crate::root::Place;
 use crate::session::Session;
 
 /// Attribute `name` of what is behind `proxy`, to be fetched by the call. It lives on the interpreter's stack between two
@@ -25,15 +26,19 @@ impl MethodCall {
     ) -> PyResult<Bound<'py, PyAny>> {
         // Held for the length of the call; see `special::ask`.
         let (slf, py) = (slf.clone(), slf.py());
-        let proxy = slf.get().proxy.get();
-        Session::call_attribute(proxy.session.bind(py), proxy.id, slf.get().name.bind(py), args, kwargs)
+        let call = slf.get();
+        call.proxy.get().stand.there(py, |place| {
+            Session::call_attribute(place.session.bind(py), place.id, call.name.bind(py), args, kwargs)
+        })
     }
 
     /// For what finds it all the same, such as a monitor of calls.
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let (slf, py) = (slf.clone(), slf.py());
-        let proxy = slf.get().proxy.get();
-        Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[slf.get().name.bind(py).as_any()])?.getattr(name)
+        let call = slf.get();
+        let ask =
+            |place: &Place| Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[call.name.bind(py).as_any()]);
+        call.proxy.get().stand.there(py, ask)?.getattr(name)
     }
 }
 

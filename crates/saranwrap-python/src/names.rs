@@ -34,6 +34,8 @@ names! {
     CHILD_DIED = "saranwrap.errors"."ChildDied";
     LINK_CLOSED = "saranwrap.errors"."LinkClosed";
     REFUSED = "saranwrap.errors"."Refused";
+    CALL_TIMEOUT = "saranwrap.errors"."CallTimeout";
+    STALE_PROXY = "saranwrap.errors"."StaleProxy";
     PROTOCOL_ERROR = "saranwrap.errors"."ProtocolError";
     FORKED_PROXY = "saranwrap.errors"."ForkedProxy";
     STOPPED = "saranwrap.errors"."Stopped";
@@ -50,7 +52,7 @@ names! {
     OBJECT_PROXY = "saranwrap._members"."ObjectProxy";
     OF_DERIVED = "saranwrap._members"."of_derived";
     REDUCE = "saranwrap._copies"."reduce";
-    LOCATE = "saranwrap._api"."locate_any";
+    LOCATE = "saranwrap._whereabouts"."locate";
     SUPER_SET = "saranwrap._derived"."super_set";
     // Values that cross with a tag of their own.
     IS_KNOWN = "saranwrap._values"."is_known";

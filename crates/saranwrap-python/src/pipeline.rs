@@ -153,7 +153,7 @@ pub(crate) fn pipeline<'py>(p: &Bound<'py, PyAny>, more: &Bound<'py, PyTuple>) -
 /// The session of what stands for something remote.
 fn owner(p: &Bound<'_, PyAny>) -> PyResult<Py<Session>> {
     match p.cast::<Proxy>() {
-        Ok(proxy) => Ok(proxy.get().session.clone_ref(p.py())),
+        Ok(proxy) => Ok(proxy.get().stand.ready(p.py())?.session.clone_ref(p.py())),
         Err(_) => Ok(names::LOCATE.get(p.py())?.call1((p,))?.extract::<(Py<Session>, u64)>()?.0),
     }
 }

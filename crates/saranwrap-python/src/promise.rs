@@ -361,9 +361,10 @@ fn failed<'py>(promise: &Promise, failure: &Bound<'py, Failure>) -> PyResult<Bou
 fn id_of(value: &Bound<'_, PyAny>, session: &Py<Session>) -> PyResult<u64> {
     let py = value.py();
     if let Ok(proxy) = value.cast::<Proxy>()
-        && proxy.get().session.is(session)
+        && let place = proxy.get().stand.spot()
+        && place.session.is(session)
     {
-        return Ok(proxy.get().id);
+        return Ok(place.id);
     }
     let located = names::LOCATE.get(py)?.call1((value,)).and_then(|located| located.extract::<(Py<Session>, u64)>());
     match located {

@@ -16,6 +16,7 @@ use crate::callsite;
 use crate::method::MethodCall;
 use crate::mirror::Mirror;
 use crate::names;
+use crate::root::{Place, Stand};
 use crate::session::Session;
 
 thread_local! {
@@ -27,12 +28,9 @@ thread_local! {
 /// The base of every proxy. It has no public attribute of its own: all belong to the object behind it.
 #[pyclass(frozen, subclass, weakref, name = "ProxyBase", module = "saranwrap._native")]
 pub(crate) struct Proxy {
-    pub(crate) session: Py<Session>,
-    pub(crate) id: u64,
+    pub(crate) stand: Stand,
     /// How often the other side gave this id out to us; all of it goes back when the proxy dies.
     pub(crate) count: AtomicU64,
-    /// What is known of its class.
-    mirror: Py<Mirror>,
     /// For the bare proxy inside a stand-in that has a value of its own: that stand-in. They hold each other, as the one must
     /// not die before the other; the collector of cycles frees both.
     valued: Mutex<Option<Py<PyAny>>>,
@@ -45,7 +43,8 @@ impl Proxy {
     #[new]
     pub(crate) fn new(session: Py<Session>, id: u64, mirror: Py<Mirror>) -> Self {
         let count = AtomicU64::new(1);
-        Self { session, id, count, mirror, valued: Mutex::new(None), held_at: AtomicU64::new(0) }
+        let stand = Stand::new(Place { session, id, mirror });
+        Self { stand, count, valued: Mutex::new(None), held_at: AtomicU64::new(0) }
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
@@ -70,26 +69,27 @@ impl Proxy {
     fn __setattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> PyResult<()> {
         let slf = &slf.clone();
         let proxy = slf.get();
-        let session = proxy.session.bind(slf.py());
         if proxy.derived() {
             return names::SUPER_SET.get(slf.py())?.call1((slf, name, value)).map(drop);
         }
-        Session::ask(session, Op::SetAttr, proxy.id, &[&name, &value]).map(drop)
+        proxy.stand.there(slf.py(), |place| {
+            Session::ask(place.session.bind(slf.py()), Op::SetAttr, place.id, &[&name, &value]).map(drop)
+        })
     }
 
     fn __delattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>) -> PyResult<()> {
         let slf = &slf.clone();
         let proxy = slf.get();
-        let session = proxy.session.bind(slf.py());
         if proxy.derived() {
             return names::SUPER_SET.get(slf.py())?.call1((slf, name)).map(drop);
         }
-        Session::ask(session, Op::DelAttr, proxy.id, &[&name]).map(drop)
+        proxy.stand.there(slf.py(), |place| {
+            Session::ask(place.session.bind(slf.py()), Op::DelAttr, place.id, &[&name]).map(drop)
+        })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.session)?;
-        visit.call(&self.mirror)?;
+        self.stand.visit(&visit)?;
         match self.valued.try_lock() {
             Ok(valued) => visit.call(&*valued),
             Err(_) => Ok(()),
@@ -105,8 +105,12 @@ impl Proxy {
 impl Drop for Proxy {
     /// Queue the id; it rides on the next frame. Nothing is sent from a destructor.
     fn drop(&mut self) {
-        let held_at = self.held_at.load(Ordering::Relaxed);
-        self.session.get().give_back(self.id, self.count.load(Ordering::Relaxed), held_at);
+        let count = self.count.load(Ordering::Relaxed);
+        // Another one may have taken its place.
+        if count > 0 {
+            let place = self.stand.spot();
+            place.session.get().give_back(place.id, count, self.held_at.load(Ordering::Relaxed));
+        }
     }
 }
 
@@ -116,9 +120,11 @@ impl Proxy {
         let proxy = slf.get();
         let text = name.to_str().unwrap_or_default();
         match text {
-            "__class__" => return Ok(proxy.mirror.get().answer.bind(py).clone()),
+            "__class__" => return Ok(proxy.stand.spot().mirror.get().answer.bind(py).clone()),
             // Copying and pickling, here, must not end in unpickling a child's bytes: see `_copies.reduce`.
-            "__reduce_ex__" | "__copy__" | "__deepcopy__" if proxy.session.get().side() == Side::Parent => {
+            "__reduce_ex__" | "__copy__" | "__deepcopy__"
+                if proxy.stand.spot().session.get().side() == Side::Parent =>
+            {
                 return names::REDUCE.get(py)?.call1((slf, name));
             }
             // All that give out addresses, which mean nothing to another process: what they lead to comes here first.
@@ -128,10 +134,13 @@ impl Proxy {
             | "__arrow_c_device_stream__"
             | "__arrow_c_device_array__"
             | "_export_to_c" => {
-                if !proxy.mirror.get().is_method(name) {
-                    Session::ask(proxy.session.bind(py), Op::GetAttr, proxy.id, &[name.as_any()])?;
-                    proxy.mirror.get().learn(name);
-                }
+                proxy.stand.there(py, |place| {
+                    if !place.mirror.get().is_method(name) {
+                        Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[name.as_any()])?;
+                        place.mirror.get().learn(name);
+                    }
+                    Ok(())
+                })?;
                 return names::ARROW_OFFERED.get(py)?.call1((slf, name));
             }
             _ => {}
@@ -143,16 +152,22 @@ impl Proxy {
                 return found.get_item(0);
             }
         }
-        let session = proxy.session.bind(py);
-        let mirror = proxy.mirror.get();
-        if mirror.is_method(name) && callsite::is_called(name) {
-            return MethodCall::of(slf, name);
-        }
-        let value = Session::ask(session, Op::GetAttr, proxy.id, &[name.as_any()])?;
-        if is_callable_there(session, &value)? {
-            mirror.learn(name);
-        }
-        Ok(value)
+        proxy.stand.there(py, |place| {
+            let session = place.session.bind(py);
+            let mirror = place.mirror.get();
+            if mirror.is_method(name) && callsite::is_called(name) {
+                return MethodCall::of(slf, name);
+            }
+            let value = Session::ask(session, Op::GetAttr, place.id, &[name.as_any()])?;
+            if is_callable_there(session, &value)? {
+                mirror.learn(name);
+                // What was fetched is an object of this child alone; the call by name is one of the root, and may be made again.
+                if proxy.stand.repeats() && callsite::is_called(name) {
+                    return MethodCall::of(slf, name);
+                }
+            }
+            Ok(value)
+        })
     }
 
     pub(crate) fn given_again(&self) {
@@ -165,7 +180,7 @@ impl Proxy {
     }
 
     pub(crate) fn derived(&self) -> bool {
-        self.mirror.get().derived
+        self.stand.spot().mirror.get().derived
     }
 
     pub(crate) fn valued<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -186,7 +201,7 @@ impl Proxy {
 fn is_callable_there<'py>(session: &Bound<'py, Session>, value: &Bound<'py, PyAny>) -> PyResult<bool> {
     if let Ok(proxy) = value.cast::<Proxy>() {
         let proxy = proxy.get();
-        return Ok(value.is_callable() && !proxy.derived() && proxy.session.is(session));
+        return Ok(value.is_callable() && !proxy.derived() && proxy.stand.spot().session.is(session));
     }
     match value.cast::<PyType>() {
         Ok(class) => Ok(class.get_type().is_subclass(names::REMOTE_TYPE.get(value.py())?)?
@@ -224,11 +239,17 @@ impl Ref {
     }
 }
 
-/// The session, the id and whether the class was derived here, of a proxy.
+/// The session, the id and whether the class was derived here, of a proxy whose object is about to be asked for something.
 #[pyfunction]
-pub(crate) fn identity<'py>(proxy: &Bound<'py, Proxy>) -> (Bound<'py, Session>, u64, bool) {
-    let inner = proxy.get();
-    (inner.session.bind(proxy.py()).clone(), inner.id, inner.derived())
+pub(crate) fn identity<'py>(proxy: &Bound<'py, Proxy>) -> PyResult<(Bound<'py, Session>, u64, bool)> {
+    let place = proxy.get().stand.ready(proxy.py())?;
+    Ok((place.session.bind(proxy.py()).clone(), place.id, place.mirror.get().derived))
+}
+
+/// The session of a proxy as it is, though its child may have died.
+#[pyfunction]
+pub(crate) fn whereabouts<'py>(proxy: &Bound<'py, Proxy>) -> Bound<'py, Session> {
+    proxy.get().stand.spot().session.bind(proxy.py()).clone()
 }
 
 /// Call the object behind `proxy`, by its id.
@@ -239,6 +260,27 @@ pub(crate) fn call<'py>(
     args: Bound<'py, PyTuple>,
     kwargs: Bound<'py, pyo3::types::PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let inner = proxy.get();
-    Session::call(inner.session.bind(proxy.py()), inner.id, &args, Some(&kwargs))
+    let py = proxy.py();
+    proxy.get().stand.there(py, |place| Session::call(place.session.bind(py), place.id, &args, Some(&kwargs)))
+}
+
+/// This proxy is of what was wrapped: it moves along when `supervisor` replaces the child.
+#[pyfunction]
+pub(crate) fn take_root(proxy: &Bound<'_, Proxy>, supervisor: Py<PyAny>, repeats: u32) {
+    if let Stand::Movable(movable) = &proxy.get().stand {
+        movable.take_root(supervisor, repeats);
+    }
+}
+
+/// `proxy` takes over the place of `successor`, which must not be used any more.
+#[pyfunction]
+pub(crate) fn move_root(proxy: &Bound<'_, Proxy>, successor: &Bound<'_, Proxy>) -> PyResult<()> {
+    let (Stand::Movable(old), Stand::Movable(new)) = (&proxy.get().stand, &successor.get().stand) else {
+        return Ok(());
+    };
+    let place = new.now();
+    place.session.get().remember(place.id, proxy)?;
+    proxy.get().count.store(successor.get().count.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    old.move_to(place);
+    Ok(())
 }

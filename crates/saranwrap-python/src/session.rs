@@ -26,6 +26,7 @@ use crate::kinds::Kinds;
 use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::proxy::Proxy;
+use crate::succession::Supervision;
 use crate::texts::Texts;
 use crate::waiter::Waiter;
 
@@ -67,6 +68,7 @@ pub(crate) struct Session {
     pub(crate) forked: AtomicBool,
     /// What a signal handler raised while a call was waiting.
     pub(crate) stashed: Mutex<Option<PyErr>>,
+    pub(crate) supervision: OnceLock<Supervision>,
     started: Instant,
     /// The limit of each call, and how long a call that was given up has to end, in seconds.
     limits: OnceLock<(Option<f64>, f64)>,
@@ -147,11 +149,12 @@ impl Session {
         self.link.close();
     }
 
-    /// Kill the child at once.
-    fn kill(&self, py: Python<'_>) -> PyResult<()> {
+    /// Kill the child at once, or send it another signal.
+    #[pyo3(signature = (signal=9))]
+    fn kill(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
         self.ahead.stir();
         match &self.child {
-            Some(child) => child.kill().map_err(|error| Fault::from(error).into_py(py)),
+            Some(child) => child.signal(signal).map_err(|error| Fault::from(error).into_py(py)),
             None => Ok(()),
         }
     }
@@ -279,7 +282,7 @@ impl Session {
     }
 
     /// (objects this side gave out, proxies it holds)
-    fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         (self.exports().len(), lock(&self.imports).len())
     }
 
@@ -353,6 +356,7 @@ impl Session {
             trust,
             forked: AtomicBool::new(false),
             stashed: Mutex::default(),
+            supervision: OnceLock::new(),
             started: Instant::now(),
             limits: OnceLock::new(),
         };

@@ -53,7 +53,7 @@ macro_rules! descriptors {
                 // Held for the length of the call; see `ask`.
                 let slf = slf.clone();
                 let proxy = slf.get();
-                Session::call(proxy.session.bind(slf.py()), proxy.id, args, kwargs)
+                proxy.stand.there(slf.py(), |place| Session::call(place.session.bind(slf.py()), place.id, args, kwargs))
             }
 
             /// The value that the object hashes as, where it hashes as one, is hashed here: texts hash differently in each process.
@@ -68,7 +68,7 @@ macro_rules! descriptors {
             fn _saran_repr_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
                 let slf = slf.clone();
                 let text = ask(&slf, "__repr__", &[])?;
-                match slf.get().session.get().side() {
+                match slf.get().stand.spot().session.get().side() {
                     Side::Parent => Ok(PyString::new(slf.py(), "saran:").as_any().add(text)?),
                     Side::Child => Ok(text),
                 }
@@ -120,7 +120,7 @@ fn ask<'py>(slf: &Bound<'py, Proxy>, name: &str, operands: &[Bound<'py, PyAny>])
         // Only the base of all proxies is asked here for such a one: see `_members.tell_apart`.
         return names::OF_DERIVED.get(py)?.call1((slf, name, PyTuple::new(py, operands)?));
     }
-    Session::special(proxy.session.bind(py), proxy.id, name, operands)
+    proxy.stand.there(py, |place| Session::special(place.session.bind(py), place.id, name, operands))
 }
 
 /// Special method `name` of `object`, as the interpreter itself applies it.

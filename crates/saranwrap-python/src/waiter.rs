@@ -1,6 +1,7 @@
 //! Something to wait on for the end of a child, which keeps nothing else alive.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use saranwrap::child::Child;
@@ -13,11 +14,12 @@ pub(crate) struct Waiter {
 
 #[pymethods]
 impl Waiter {
-    /// Return when the child has ended.
-    fn wait(&self, py: Python<'_>) {
-        if let Some(child) = &self.child {
-            py.detach(|| child.wait(None));
-        }
+    /// Return when the child has ended, or after so many seconds; whether it has ended.
+    #[pyo3(signature = (seconds=None))]
+    fn wait(&self, py: Python<'_>, seconds: Option<f64>) -> bool {
+        let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
+        self.child.as_ref().is_none_or(|child| py.detach(|| child.wait(deadline)).is_some())
     }
 }
 

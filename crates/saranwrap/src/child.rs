@@ -99,6 +99,8 @@ struct Shared {
     dropped: AtomicBool,
     exit: Mutex<Option<Exit>>,
     last_words: Mutex<VecDeque<u8>>,
+    /// Why we are about to end it, if we are.
+    verdict: OnceLock<String>,
 }
 
 impl Child {
@@ -142,6 +144,7 @@ impl Child {
             dropped: AtomicBool::new(false),
             exit: Mutex::default(),
             last_words: Mutex::default(),
+            verdict: OnceLock::new(),
         });
         Ok(Self { pid, shared, arena: OnceLock::new(), forgotten: AtomicBool::new(false) })
     }
@@ -170,6 +173,16 @@ impl Child {
     /// End it at once.
     pub fn kill(&self) -> Result<()> {
         self.signal(libc::SIGKILL)
+    }
+
+    /// Note why it is about to be ended; the first reason stays, and becomes part of its obituary.
+    pub fn condemn(&self, why: String) {
+        let _ = self.shared.verdict.set(why);
+    }
+
+    /// How much memory of it is resident, in bytes; 0 where that cannot be learnt.
+    pub fn memory(&self) -> u64 {
+        if self.exit().is_some() { 0 } else { process::memory_of(&self.pid.to_string()) }
     }
 
     /// Send it a signal.
@@ -235,6 +248,10 @@ impl Child {
                 name => format!("was killed by {name}"),
             },
             Some(Exit::Unknown) => "ended, and its exit status was taken by others".to_owned(),
+        };
+        let fate = match self.shared.verdict.get() {
+            Some(why) => format!("{fate}: {why}"),
+            None => fate,
         };
         match self.last_words().trim_end() {
             "" => format!("the child (pid {}) {fate}", self.pid),
@@ -325,6 +342,10 @@ impl Watcher {
         self.drain();
         // Last, when the last words are complete: whoever waits for the exit may ask for them at once.
         *lock(&self.shared.exit) = Some(process::reap(self.shared.pidfd.as_fd()).unwrap_or(Exit::Unknown));
+        // Nobody may be waiting on the link.  It learns of the end now, and not from the next call, which would be lost with it.
+        if let Some(link) = self.link.upgrade() {
+            let _ = link.pump();
+        }
         self.shared.ended.ring();
     }
 

@@ -109,6 +109,11 @@ impl Pending {
         answer
     }
 
+    /// How many calls have not been answered, or have an answer that nobody has taken.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     /// No answer will come any more.  What has come can still be taken.
     pub(crate) fn fail_all(&mut self) -> Vec<Arc<Bell>> {
         let mut bells = Vec::new();

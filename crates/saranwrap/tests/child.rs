@@ -95,6 +95,36 @@ fn a_child_can_be_killed_in_the_middle_of_a_call() {
 }
 
 #[test]
+fn a_link_learns_of_the_end_though_nobody_uses_it() {
+    let _alone = alone();
+    let (child, link, _toy) = spawn_toy();
+    child.condemn("it was in the way".to_owned());
+    child.kill().unwrap();
+    child.wait(None);
+    assert_eq!(link.error().unwrap().kind(), Kind::Died);
+    assert!(child.obituary().ends_with("was killed by SIGKILL: it was in the way"), "{}", child.obituary());
+}
+
+#[test]
+fn a_link_is_retired_only_when_nothing_is_under_way_and_nothing_was_asked_meanwhile() {
+    let _alone = alone();
+    let (child, link, toy) = spawn_toy();
+    let before = link.stats().calls_asked;
+    toy.number("pid", 0).unwrap();
+    assert!(!link.retire(before));
+    let asked = link.start(&toy, &toy::request("pid", 0)).unwrap();
+    assert_eq!(link.under_way(), (1, 0));
+    assert!(!link.retire(link.stats().calls_asked));
+    while link.finish(asked).unwrap().is_none() {
+        link.pump().unwrap();
+    }
+    assert!(link.retire(link.stats().calls_asked));
+    assert!(!link.retire(link.stats().calls_asked));
+    assert_eq!(toy.number("pid", 0).unwrap_err().kind(), Kind::Closed);
+    assert_eq!(child.wait(None), Some(Exit::Code(0)));
+}
+
+#[test]
 fn a_program_that_is_not_there_is_named() {
     let _alone = alone();
     let command = Command { program: "/no/such/program".into(), args: vec!["-x".into()], ..Command::default() };

@@ -51,7 +51,7 @@ fn weigh_number(number: &Bound<'_, PyInt>) -> Option<usize> {
 /// An object that goes by its id, of a class that the other side knows already.
 fn is_plain_reference(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) -> bool {
     if let Ok(proxy) = object.cast::<Proxy>() {
-        return proxy.get().session.is(session);
+        return proxy.get().stand.spot().session.is(session);
     }
     // A parent lends its lists and pickles its values; what its child gets of it early could be another thing when it is due.
     session.get().side() == Side::Child

@@ -27,7 +27,7 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
     let py = callable.py();
     let is_named = || Ok::<_, Fault>(!names::NAME_OF.get(py)?.call1((session, callable))?.is_none());
     if let Ok(proxy) = callable.cast::<Proxy>() {
-        return Ok(proxy.get().session.is(session));
+        return Ok(proxy.get().stand.spot().session.is(session));
     }
     if let Ok(class) = callable.cast::<PyType>() {
         // Of exceptions and enums the asker may have the very class.
@@ -59,7 +59,7 @@ impl Steps<'_> {
 pub(crate) fn has_id(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>) -> Result<bool> {
     let py = object.py();
     if let Ok(proxy) = object.cast::<Proxy>() {
-        return Ok(!proxy.get().session.is(session));
+        return Ok(!proxy.get().stand.spot().session.is(session));
     }
     if object.is_instance_of::<PyType>() {
         let ours = session.get().mirrored(object).is_none();
@@ -122,7 +122,7 @@ impl<'py> Encoder<'_, 'py> {
     pub(super) fn valued_proxy(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
         let handle = names::HANDLE.get(object.py())?.call1((object,))?;
         match handle.cast::<Proxy>() {
-            Ok(proxy) if proxy.get().session.is(self.session) => self.proxy(&handle, proxy),
+            Ok(proxy) if proxy.get().stand.spot().session.is(self.session) => self.proxy(&handle, proxy),
             _ => self.valued(object),
         }
     }
@@ -138,13 +138,13 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     pub(super) fn proxy(&mut self, object: &Bound<'py, PyAny>, proxy: &Bound<'py, Proxy>) -> Result<()> {
-        let proxy = proxy.get();
-        if !proxy.session.is(self.session) {
+        let place = proxy.get().stand.spot();
+        if !place.session.is(self.session) {
             // A proxy of another child is an object of this process like any other.
             return self.reference(object);
         }
         self.out.tag(tag::THEIRS);
-        self.out.u64(proxy.id);
+        self.out.u64(place.id);
         Ok(())
     }
 

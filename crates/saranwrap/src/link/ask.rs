@@ -51,7 +51,7 @@ impl Link {
         let _visit = self.enter()?;
         let chain = self.chain().unwrap_or_default();
         let id = self.new_call();
-        let _stay = self.open(id, chain, &bell);
+        let _stay = self.open(id, chain, &bell)?;
         self.post_call(host, id, chain, body)?;
         loop {
             match self.turn(host, Want::Answer(id), &bell, deadline) {
@@ -158,11 +158,16 @@ impl Link {
     }
 
     /// A call is about to go.  Before its first byte does: another thread may read the answer before this one gets any further.
-    fn open<'a>(&'a self, id: u64, chain: u64, bell: &'a Arc<Bell>) -> Stay<'a> {
+    ///
+    /// The link may have been retired since it was found usable: then nothing goes, and the call may be made elsewhere.
+    fn open<'a>(&'a self, id: u64, chain: u64, bell: &'a Arc<Bell>) -> Result<Stay<'a>> {
         let mut state = self.state();
+        if let Some(error) = &state.error {
+            return Err(error.clone());
+        }
         state.inbox.pending.add(id, Some(Arc::clone(bell)));
         let owned = state.crew.own(chain, bell);
-        Stay { link: self, chain, bell, owned }
+        Ok(Stay { link: self, chain, bell, owned })
     }
 
     pub(super) fn post_call(&self, host: &dyn Host, id: u64, chain: u64, body: &[u8]) -> Result<()> {

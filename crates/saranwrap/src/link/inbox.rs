@@ -238,6 +238,11 @@ impl Inbox {
         false
     }
 
+    /// How many calls of this side, and how many of the other, are not answered yet.
+    pub(super) fn under_way(&self) -> (usize, usize) {
+        (self.pending.len(), self.serving.len())
+    }
+
     /// A call has been served.
     pub(super) fn served(&mut self, id: u64) -> Option<Service> {
         self.serving.remove(&id)

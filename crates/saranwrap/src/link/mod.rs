@@ -199,12 +199,24 @@ impl Link {
 
     /// End the conversation: say Bye if that goes without waiting, and wake every waiter.
     pub fn close(&self) {
-        self.end(Error::closed("the link was closed"), Parting::Bye);
+        self.end(Error::closed("the link was closed"), Parting::Bye, |_| true);
+    }
+
+    /// End the conversation as [`close`](Self::close) does, unless something is under way or was asked since the first `asked` calls.
+    /// Whether it has ended: then a call that was about to be made fails without a byte of it having gone.
+    pub fn retire(&self, asked: u64) -> bool {
+        let is_idle = |state: &State| state.inbox.under_way() == (0, 0) && self.calls.load(Ordering::Relaxed) == asked;
+        self.at_home().is_ok() && self.end(Error::closed("the link was closed"), Parting::Bye, is_idle)
+    }
+
+    /// How many calls of this side, and how many of the other, are not answered yet.
+    pub fn under_way(&self) -> (usize, usize) {
+        if self.at_home().is_err() { (0, 0) } else { self.state().inbox.under_way() }
     }
 
     /// Break the link for good.  The first error stays; every later call repeats it, and every waiter wakes with it.
     pub fn break_with(&self, error: Error) {
-        self.end(error, Parting::Silent);
+        self.end(error, Parting::Silent, |_| true);
     }
 
     /// Why the link is broken, if it is.
@@ -305,9 +317,10 @@ impl Link {
         self.error().unwrap_or(error)
     }
 
-    fn end(&self, error: Error, parting: Parting) {
+    /// Whether this was what ended it.
+    fn end(&self, error: Error, parting: Parting, may_end: impl FnOnce(&State) -> bool) -> bool {
         if self.forgotten.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         {
             let mut state = self.state();
@@ -316,7 +329,10 @@ impl Link {
                 if first.kind() == Kind::Died && error.kind() == Kind::Garbled {
                     state.error = Some(error);
                 }
-                return;
+                return false;
+            }
+            if !may_end(&state) {
+                return false;
             }
             state.error = Some(error);
             self.broken.store(true, Ordering::Release);
@@ -335,6 +351,7 @@ impl Link {
         }
         self.transport.shut_down();
         self.ring_the_end();
+        true
     }
 
     fn ring_the_end(&self) {

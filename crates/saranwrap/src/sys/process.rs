@@ -259,7 +259,12 @@ pub fn note_fork() {
 
 /// How much memory of this process is resident, in bytes; 0 where that cannot be learnt.
 pub fn memory_of_self() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    memory_of("self")
+}
+
+/// The same of the process with this name below /proc.
+pub fn memory_of(process: &str) -> u64 {
+    let pages = std::fs::read_to_string(format!("/proc/{process}/statm")).ok();
     let resident = pages.and_then(|pages| pages.split(' ').nth(1)?.parse::<u64>().ok());
     resident.unwrap_or(0) * rustix::param::page_size() as u64
 }
