@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from saranwrap import _valued, _values, _zygote
+from saranwrap import _home, _output, _valued, _values, _zygote
 from saranwrap._ahead import Prefetch
 from saranwrap._deadlines import current
 from saranwrap._members import Proxy
 from saranwrap._native import OPS, ProxyBase, Ref, Session, Val, identity
+from saranwrap._output import Output, Sink
 from saranwrap._remote import RemoteType, bound
 from saranwrap._zygote import Start
 from saranwrap.errors import CallTimeout, ChildDied, Refused, SaranwrapError
@@ -61,10 +62,15 @@ class Child:
         concurrency: how many calls are served at once. "serial": one, on the main thread. A number of threads: calls of
             different threads of this process run at once, on up to so many threads of that one. "asyncio": its main thread
             runs an event loop; what is awaited (`saranwrap.run`) is a task of it, everything else is done between tasks.
+        stdout, stderr: where what the child writes goes, be it by `print`, from C or by a process that the child starts. None or
+            "inherit": where this process's goes. "capture": the last MiB of it is kept, for `output`. A function: it is called
+            with each line as a text, with its end, in a thread of its own. A `logging.Logger`, or a level of logging: each line
+            becomes a record (of the logger "saranwrap.stdout" or "saranwrap.stderr" where only a level is given). See docs/output.md.
 
     Raises:
         ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
-            `timeout` or `grace` is negative; `concurrency` is none of these.
+            `timeout` or `grace` is negative; `concurrency` is none of these; `stdout` or `stderr` is a text that means nothing.
+        TypeError: `stdout` or `stderr` is nothing that can be told anything.
         Refused: the process could not be started, or it speaks another version of the protocol.
         ChildDied: it ended before it could greet.
     """
@@ -82,13 +88,19 @@ class Child:
         timeout: float | None = None,
         grace: float = 1.0,
         concurrency: Concurrency = "serial",
+        stdout: Sink = None,
+        stderr: Sink = None,
     ) -> None:
         _check_spin(spin)
         _check_limits(timeout, grace, concurrency)
         _check_start(env, cwd)
+        routes = _output.routes(stdout, stderr)
         setting = _setting(env, cwd, spin, tuple(by_value), trust)
-        self._session = _zygote.start(start, setting._replace(concurrency=concurrency))
+        self._session = _zygote.start(start, setting._replace(concurrency=concurrency, says=routes.says))
         self._session.set_limits(timeout, grace)
+        if routes.told:
+            _output.listen(self._session, routes.told)
+        _home.begin(self._session)
         if spin != "auto":
             self._session.set_spin(spin)
         _sessions.add(self._session)
@@ -120,8 +132,7 @@ class Child:
 
     def kill(self) -> None:
         """See `saranwrap.kill`."""
-        self._session.kill()
-        self._session.wait(_CLOSING)
+        _kill(self._session)
 
     def __enter__(self) -> Self:
         return self
@@ -205,6 +216,8 @@ def wrap(
     timeout: float | None = None,
     grace: float = 1.0,
     concurrency: Concurrency = "serial",
+    stdout: Sink = None,
+    stderr: Sink = None,
 ) -> T:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
@@ -213,7 +226,7 @@ def wrap(
 
     Args:
         obj: the module or object.
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, stdout, stderr: see `Child`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
@@ -231,6 +244,8 @@ def wrap(
         timeout=timeout,
         grace=grace,
         concurrency=concurrency,
+        stdout=stdout,
+        stderr=stderr,
     )
     return child.wrap(obj)
 
@@ -248,12 +263,14 @@ def wrap_module(
     timeout: float | None = None,
     grace: float = 1.0,
     concurrency: Concurrency = "serial",
+    stdout: Sink = None,
+    stderr: Sink = None,
 ) -> Any:
     """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
 
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, stdout, stderr: see `Child`.
 
     Raises:
         ImportError: the module cannot be imported there.
@@ -270,6 +287,8 @@ def wrap_module(
         timeout=timeout,
         grace=grace,
         concurrency=concurrency,
+        stdout=stdout,
+        stderr=stderr,
     )
     return child.wrap_module(fqname)
 
@@ -288,6 +307,8 @@ def wrapped(
     timeout: float | None = None,
     grace: float = 1.0,
     concurrency: Concurrency = "serial",
+    stdout: Sink = None,
+    stderr: Sink = None,
 ) -> Iterator[T]:
     """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
     child = Child(
@@ -301,6 +322,8 @@ def wrapped(
         timeout=timeout,
         grace=grace,
         concurrency=concurrency,
+        stdout=stdout,
+        stderr=stderr,
     )
     with child:
         yield child.wrap(obj)
@@ -343,6 +366,23 @@ def status(p: object) -> dict[str, Any]:
         ChildDied, LinkClosed: the process has ended.
     """
     return _status(_session(p))
+
+
+def output(p: object) -> Output:
+    """What the process behind a proxy has written, as far as it was wrapped with `stdout="capture"` or `stderr="capture"`.
+
+    All that it wrote before its last answer is there; also when it has ended. The last MiB of each stream is kept.
+
+    Returns:
+        a named tuple: `stdout` and `stderr`, each a text, or None where it is not captured; and `lost`, how many bytes were
+        written before what is kept. Bytes that are no UTF-8 stand in the texts as surrogates (PEP 383), so that
+        `text.encode("utf-8", "surrogateescape")` has them.
+
+    Raises:
+        TypeError: `p` is no proxy.
+        ValueError: neither stream is captured.
+    """
+    return _output.captured(_session(p))
 
 
 def getpid(p: object) -> int:
@@ -430,9 +470,7 @@ def kill(p: object) -> None:
     Raises:
         TypeError: `p` is no proxy.
     """
-    session = _session(p)
-    session.kill()
-    session.wait(_CLOSING)
+    _kill(_session(p))
 
 
 def locate_any(p: object) -> tuple[Session, int]:
@@ -466,9 +504,9 @@ def _close(session: Session) -> None:
     left, seconds = current() or (math.inf, math.inf)
     session.close()
     if session.wait(min(left, _CLOSING)):
+        _output.finish([session], _CLOSING)
         return
-    session.kill()
-    session.wait(_CLOSING)
+    _kill(session)
     if left < _CLOSING:
         story = (
             f"closing a child took longer than {seconds} s: it did not end by itself (pid {session.pid}) and was killed"
@@ -498,6 +536,12 @@ def run(awaitable: Any) -> Any:
     """
     session, target = _locate(awaitable)
     return session.request(OPS["await"], target, ())
+
+
+def _kill(session: Session) -> None:
+    session.kill()
+    session.wait(_CLOSING)
+    _output.finish([session], _CLOSING)
 
 
 def _recipe(obj: object) -> bytes:
@@ -551,17 +595,30 @@ def _watch(session: Session, callback: DeadCallback) -> None:
 
 
 def _close_all() -> None:
-    """At exit: every waiter wakes before the interpreter goes, and no child outlives it."""
-    for session in list(_sessions):
+    """At exit: what children say last is told, and every thread that waits for one wakes before the interpreter goes.
+
+    Where there are no such threads, the other children live on. What is in a module or in a cycle is destroyed after this, and its
+    `__del__` may use a proxy, as it may use a local object. The last links end with this process, and the children by that.
+    """
+    others = any(thread.is_alive() and not thread.name.startswith("saranwrap-") for thread in _other_threads())
+    sessions = [session for session in _sessions if others or _output.has_listener(session)]
+    for session in sessions:
         with contextlib.suppress(SaranwrapError):
             session.close()
+    _output.finish(sessions, _CLOSING)
+    _output.settle(_CLOSING)
     _zygote.close_all()
+
+
+def _other_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
 
 
 def _forget_all() -> None:
     """After a fork, in the new process: the links stay with the old one."""
     for session in list(_sessions):
         session.forget()
+    _output.forget_all()
     _zygote.forget_all()
 
 

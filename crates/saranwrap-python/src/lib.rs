@@ -36,6 +36,7 @@ mod session;
 mod special;
 mod stopping;
 mod texts;
+mod voices;
 mod waiter;
 mod zygote;
 
@@ -58,6 +59,8 @@ mod _native {
     use crate::serving::{Server, expect_company, interrupts, sound_alarm_here};
     #[pymodule_export]
     use crate::session::Session;
+    #[pymodule_export]
+    use crate::voices::{Listener, listener, post};
     #[pymodule_export]
     use crate::waiter::Waiter;
     #[pymodule_export]

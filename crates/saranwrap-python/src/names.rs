@@ -30,6 +30,9 @@ macro_rules! names {
 }
 
 names! {
+    // What comes beside the objects.
+    POSTED = "saranwrap._home"."posted";
+    LISTEN = "saranwrap._home"."listen";
     // The vocabulary of failures.
     CHILD_DIED = "saranwrap.errors"."ChildDied";
     LINK_CLOSED = "saranwrap.errors"."LinkClosed";
