@@ -27,7 +27,7 @@ use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::proxy::Proxy;
 use crate::texts::Texts;
-use crate::voices;
+use crate::voices::{self, Posted};
 use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
@@ -61,9 +61,8 @@ pub(crate) struct Session {
     pub(crate) heard: Mutex<HashSet<String>>,
     /// How many modules the other side has been told of.
     pub(crate) told: AtomicUsize,
-    /// What the other side is to hear with the next request, and whether there is something.
-    pub(crate) posted: Mutex<Option<String>>,
-    pub(crate) has_posted: AtomicBool,
+    /// What the other side is to hear with the next request.
+    pub(crate) posted: Posted,
     /// Classes and functions that crossed by name, by address: they may come back by it.
     named: Py<PyDict>,
     by_value: Py<PyTuple>,
@@ -155,10 +154,8 @@ impl Session {
     /// Kill the child at once.
     fn kill(&self, py: Python<'_>) -> PyResult<()> {
         self.ahead.stir();
-        match &self.child {
-            Some(child) => child.kill().map_err(|error| Fault::from(error).into_py(py)),
-            None => Ok(()),
-        }
+        let Some(child) = &self.child else { return Ok(()) };
+        child.kill().map_err(|error| Fault::from(error).into_py(py))
     }
 
     /// Wait until the child has ended, at most `seconds`; whether it has.
@@ -353,8 +350,7 @@ impl Session {
             keys: Texts::default(),
             heard: Mutex::default(),
             told: AtomicUsize::new(0),
-            posted: Mutex::default(),
-            has_posted: AtomicBool::new(false),
+            posted: Posted::default(),
             named: PyDict::new(py).unbind(),
             by_value,
             trust,

@@ -1,7 +1,8 @@
 //! What a child says on its standard output and error and beside them, for whoever listens and keeps nothing else of it alive;
 //! and what it is to hear beside what it is asked.
 
-use std::sync::atomic::Ordering;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -52,9 +53,30 @@ pub(crate) fn listener(session: &Bound<'_, Session>) -> Option<Listener> {
 /// A text for the child to hear ahead of whatever is asked of it next. It takes the place of one that has not gone.
 #[pyfunction]
 pub(crate) fn post(session: &Bound<'_, Session>, text: String) {
-    let session = session.get();
-    *lock(&session.posted) = Some(text);
-    session.has_posted.store(true, Ordering::Release);
+    let posted = &session.get().posted;
+    *lock(&posted.text) = Some(text);
+    posted.waits.store(true, Ordering::Release);
+}
+
+/// What waits to be told, and whether anything does: a flag is all that every request looks at.
+#[derive(Default)]
+pub(crate) struct Posted {
+    text: Mutex<Option<String>>,
+    waits: AtomicBool,
+}
+
+impl Posted {
+    /// What is to be told now.
+    pub(crate) fn take(&self) -> Vec<String> {
+        if self.waits.load(Ordering::Relaxed) { self.take_text() } else { Vec::new() }
+    }
+
+    #[cold]
+    fn take_text(&self) -> Vec<String> {
+        // First, so that what is posted meanwhile is told the next time, if not now.
+        self.waits.store(false, Ordering::Release);
+        lock(&self.text).take().into_iter().collect()
+    }
 }
 
 /// Where stdout and stderr go, as the package says it: -1 for to ours, -2 for to be told, else how many bytes are kept.

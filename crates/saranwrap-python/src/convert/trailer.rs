@@ -134,7 +134,7 @@ impl Session {
     /// Modules that this process has loaded since it last told the other side.
     pub(crate) fn news(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         if self.side == Side::Parent {
-            return Ok(if self.has_posted.load(Ordering::Relaxed) { self.take_posted() } else { Vec::new() });
+            return Ok(self.posted.take());
         }
         let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
         let count = modules.len();
@@ -151,12 +151,6 @@ impl Session {
 }
 
 impl Session {
-    #[cold]
-    fn take_posted(&self) -> Vec<String> {
-        self.has_posted.store(false, Ordering::Release);
-        lock(&self.posted).take().into_iter().collect()
-    }
-
     /// What stood behind a message: the modules that a child has loaded, or what a parent has posted.
     pub(crate) fn hear_of(slf: &Bound<'_, Self>, texts: Vec<String>) -> PyResult<()> {
         if texts.is_empty() {
