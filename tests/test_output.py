@@ -260,8 +260,10 @@ def test_bytes_written_below_stdout_reach_the_descriptor(capfdbinary):
     assert capfdbinary.readouterr().out == b"\xff\x00raw"
 
 
-def test_logging_in_the_child_reaches_stderr():
+def test_logging_in_the_child_reaches_stderr(monkeypatch):
     p = saranwrap.wrap(log)
+    # Nobody has set up anything: not pytest either.
+    monkeypatch.setattr(logging.root, "handlers", [])
     with contextlib.redirect_stderr(io.StringIO()) as err:
         p("logged there")
     assert err.getvalue() == "logged there\n"
@@ -341,6 +343,65 @@ def test_a_warning_about_the_caller_names_the_caller_here():
         p()
     assert os.path.basename(caught[0].filename) == "test_output.py"
     assert Path(__file__).read_text().splitlines()[caught[0].lineno - 1].strip() == "p()"
+
+
+@pytest.mark.parametrize(
+    ("level", "line"), [(2, 'p("deep", UserWarning, level)'), (3, "inner()"), (4, "outer()")], ids=["2", "3", "4"]
+)
+def test_a_stack_level_may_reach_into_the_parent(level, line):
+    p = saranwrap.wrap(warn)
+
+    def inner():
+        p("deep", UserWarning, level)
+
+    def outer():
+        inner()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outer()
+    assert caught[0].filename == __file__
+    assert Path(__file__).read_text().splitlines()[caught[0].lineno - 1].strip() == line
+
+
+def test_a_stack_level_beyond_every_frame_is_what_it_is_here():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn("deep", UserWarning, 10_000)
+        saranwrap.wrap(warn)("deep", UserWarning, 10_000)
+    assert caught[0].filename == caught[1].filename
+    assert caught[0].lineno == caught[1].lineno
+
+
+def test_a_warning_of_a_thread_is_shown_by_the_filters_that_the_child_was_started_with(capfd):
+    with saranwrap.Child() as child:
+        start = child.wrap(threading).Thread
+        for category in (DeprecationWarning, RuntimeWarning):
+            thread = start(target=saranwrap.val(warn), args=("from a thread", saranwrap.val(category)))
+            thread.start()
+            thread.join()
+    err = capfd.readouterr().err
+    assert err.count("from a thread") == 1
+    assert "RuntimeWarning: from a thread" in err
+
+
+def test_warnings_can_be_ignored_by_the_child_s_own_code():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with saranwrap.Child() as child:
+            with child.wrap(warnings).catch_warnings():
+                child.wrap(warnings).simplefilter("ignore")
+                child.wrap(warn)("hidden")
+            child.wrap(warn)("shown")
+    assert [str(w.message) for w in caught] == ["shown"]
+
+
+def test_a_warning_that_is_shown_once_is_shown_once_for_all_children():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("once")
+        for _ in range(3):
+            saranwrap.wrap(warn)("once and for all")
+    assert len(caught) == 1
 
 
 def test_a_warning_that_is_an_object_comes_as_it_is():

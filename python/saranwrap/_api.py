@@ -8,16 +8,18 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from saranwrap import _pulse, _restart, _values, _zygote
+from saranwrap import _home, _output, _pulse, _restart, _values, _zygote
 from saranwrap._ahead import Prefetch
 from saranwrap._deadlines import current
 from saranwrap._members import Proxy
 from saranwrap._native import OPS, Ref, Session, Val, use_hubs
+from saranwrap._output import Output, Sink
 from saranwrap._restart import Restart
 from saranwrap._whereabouts import locate, session_of
 from saranwrap._zygote import Start
@@ -68,10 +70,16 @@ class Child:
         concurrency: how many calls are served at once. "serial": one, on the main thread. A number of threads: calls of
             different threads of this process run at once, on up to so many threads of that one. "asyncio": its main thread
             runs an event loop; what is awaited (`saranwrap.run`) is a task of it, everything else is done between tasks.
+        stdout, stderr: where what the child writes goes, be it by `print`, from C or by a process that the child starts. None or
+            "inherit": where this process's goes. "capture": the last MiB of it is kept, for `output`. A function: it is called
+            with each line as a text, with its end, in a thread of its own. A `logging.Logger`, or a level of logging: each line
+            becomes a record (of the logger "saranwrap.stdout" or "saranwrap.stderr" where only a level is given). See docs/output.md.
 
     Raises:
         ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
-            `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0.
+            `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0; `stdout` or `stderr` is a
+            text that means nothing.
+        TypeError: `stdout` or `stderr` is nothing that can be told anything.
         Refused: the process could not be started, or it speaks another version of the protocol.
         ChildDied: it ended before it could greet.
     """
@@ -91,17 +99,23 @@ class Child:
         concurrency: Concurrency = "serial",
         restart: Restart | None = None,
         heartbeat: float | None = None,
+        stdout: Sink = None,
+        stderr: Sink = None,
     ) -> None:
         _check_spin(spin)
         _check_limits(timeout, grace, concurrency)
         _check_start(env, cwd)
         if heartbeat is not None and not heartbeat > 0:
             raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
-        setting = _setting(env, cwd, spin, tuple(by_value), trust)._replace(concurrency=concurrency)
+        routes = _output.routes(stdout, stderr)
+        setting = _setting(env, cwd, spin, tuple(by_value), trust)._replace(concurrency=concurrency, says=routes.says)
 
         def begin() -> Session:
             session = _zygote.start(start, setting)
             session.set_limits(timeout, grace)
+            if routes.told:
+                _output.listen(session, routes.told)
+            _home.begin(session)
             if spin != "auto":
                 session.set_spin(spin)
             _sessions.add(session)
@@ -244,6 +258,8 @@ def wrap(
     concurrency: Concurrency = "serial",
     restart: Restart | None = None,
     heartbeat: float | None = None,
+    stdout: Sink = None,
+    stderr: Sink = None,
 ) -> T:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
@@ -252,7 +268,8 @@ def wrap(
 
     Args:
         obj: the module or object.
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout,
+            stderr: see `Child`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
@@ -272,6 +289,8 @@ def wrap(
         concurrency=concurrency,
         restart=restart,
         heartbeat=heartbeat,
+        stdout=stdout,
+        stderr=stderr,
     )
     return child.wrap(obj)
 
@@ -291,12 +310,15 @@ def wrap_module(
     concurrency: Concurrency = "serial",
     restart: Restart | None = None,
     heartbeat: float | None = None,
+    stdout: Sink = None,
+    stderr: Sink = None,
 ) -> Any:
     """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
 
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat: see `Child`.
+        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout,
+            stderr: see `Child`.
 
     Raises:
         ImportError: the module cannot be imported there.
@@ -315,6 +337,8 @@ def wrap_module(
         concurrency=concurrency,
         restart=restart,
         heartbeat=heartbeat,
+        stdout=stdout,
+        stderr=stderr,
     )
     return child.wrap_module(fqname)
 
@@ -335,6 +359,8 @@ def wrapped(
     concurrency: Concurrency = "serial",
     restart: Restart | None = None,
     heartbeat: float | None = None,
+    stdout: Sink = None,
+    stderr: Sink = None,
 ) -> Iterator[T]:
     """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
     child = Child(
@@ -350,6 +376,8 @@ def wrapped(
         concurrency=concurrency,
         restart=restart,
         heartbeat=heartbeat,
+        stdout=stdout,
+        stderr=stderr,
     )
     with child:
         yield child.wrap(obj)
@@ -392,6 +420,23 @@ def status(p: object) -> dict[str, Any]:
         ChildDied, LinkClosed: the process has ended.
     """
     return _status(locate(p)[0])
+
+
+def output(p: object) -> Output:
+    """What the process behind a proxy has written, as far as it was wrapped with `stdout="capture"` or `stderr="capture"`.
+
+    All that it wrote before its last answer is there; also when it has ended. The last MiB of each stream is kept.
+
+    Returns:
+        a named tuple: `stdout` and `stderr`, each a text, or None where it is not captured; and `lost`, how many bytes were
+        written before what is kept. Bytes that are no UTF-8 stand in the texts as surrogates (PEP 383), so that
+        `text.encode("utf-8", "surrogateescape")` has them.
+
+    Raises:
+        TypeError: `p` is no proxy.
+        ValueError: neither stream is captured.
+    """
+    return _output.captured(session_of(p))
 
 
 def getpid(p: object) -> int:
@@ -501,9 +546,9 @@ def _close(session: Session) -> None:
         supervisor.stop()
     session.close()
     if session.wait(min(left, _CLOSING)):
+        _output.finish([session], _CLOSING)
         return
-    session.kill()
-    session.wait(_CLOSING)
+    _kill(session)
     if left < _CLOSING:
         story = (
             f"closing a child took longer than {seconds} s: it did not end by itself (pid {session.pid}) and was killed"
@@ -533,6 +578,12 @@ def run(awaitable: Any) -> Any:
     """
     session, target = locate(awaitable)
     return session.request(OPS["await"], target, ())
+
+
+def _kill(session: Session) -> None:
+    session.kill()
+    session.wait(_CLOSING)
+    _output.finish([session], _CLOSING)
 
 
 def _recipe(obj: object) -> bytes:
@@ -569,17 +620,30 @@ def _short(obj: object) -> str:
 
 
 def _close_all() -> None:
-    """At exit: every waiter wakes before the interpreter goes, and no child outlives it."""
-    for session in list(_sessions):
+    """At exit: what children say last is told, and every thread that waits for one wakes before the interpreter goes.
+
+    Where there are no such threads, the other children live on. What is in a module or in a cycle is destroyed after this, and its
+    `__del__` may use a proxy, as it may use a local object. The last links end with this process, and the children by that.
+    """
+    others = any(thread.is_alive() and not thread.name.startswith("saranwrap-") for thread in _other_threads())
+    sessions = [session for session in _sessions if others or _output.has_listener(session)]
+    for session in sessions:
         with contextlib.suppress(SaranwrapError):
             session.close()
+    _output.finish(sessions, _CLOSING)
+    _output.settle(_CLOSING)
     _zygote.close_all()
+
+
+def _other_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
 
 
 def _forget_all() -> None:
     """After a fork, in the new process: the links stay with the old one."""
     for session in list(_sessions):
         session.forget()
+    _output.forget_all()
     _zygote.forget_all()
 
 

@@ -35,8 +35,10 @@ def main() -> None:
         # A zygote: from here on this is one child of many.
         await_birth(lambda: _load(arguments[1:]))
         del sys.orig_argv[-len(arguments) :]
-    session, (path, argv, spin, changes, concurrency) = Session.adopt()
+    session, (path, argv, spin, changes, concurrency, routed), notes = Session.adopt()
     serving.append(session)
+    # A fork of this process that is none of ours must not use what belongs to this one.
+    os.register_at_fork(after_in_child=session.forget)
     if changes is not None:
         _begin_anew(*changes)
     if spin is not None:
@@ -47,7 +49,7 @@ def main() -> None:
     sys.argv[:] = argv
     if not faulthandler.is_enabled():
         faulthandler.enable(2, all_threads=True)
-    _home.move_in(session)
+    _home.move_in(session, routed, notes)
     serve, raise_in = session.serve, None
     if concurrency != "serial":
         from saranwrap import _serving

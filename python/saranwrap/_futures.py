@@ -14,10 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, ParamSpec, TypeVar
 
-from saranwrap._whereabouts import locate
 from saranwrap._fronts import CALL, MOST_CALLS, Flows, Step
 from saranwrap._native import Call, Front, Session, abandon, pump
 from saranwrap._native import start as begin
+from saranwrap._whereabouts import locate
 from saranwrap.errors import SaranwrapError
 
 P = ParamSpec("P")

@@ -1,4 +1,4 @@
-"""What a child asks of its parent beyond the objects: to show warnings and what could not be raised, and to write output.
+"""What a child asks of its parent beyond the objects: to show warnings and what could not be raised, to write output and to log.
 
 All this goes on while a call is served, on the thread that waits for it, so that a filter that turns a warning into an error, or a
 stream that the user put in the place of `sys.stdout`, works as if the code ran here.
@@ -6,10 +6,12 @@ stream that the user put in the place of `sys.stdout`, works as if the code ran 
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import types
 import warnings
+import weakref
 
 from saranwrap import _exceptions
 
@@ -32,6 +34,8 @@ def answer(kind: str, *args: Any) -> Any:
         return stream.write(args[0]) if args else stream.flush()
     if kind == "unraisable":
         return _unraisable(*args)
+    if kind == "log":
+        return logs().receive(*args)
     raise ValueError(f"a child cannot ask for {kind!r}")
 
 
@@ -54,18 +58,35 @@ def _unraisable(error: Any, message: Any, source: Any) -> None:
 _shown: dict[str, dict[Any, int]] = {}
 
 
-def _warn(message: Any, category: Any, filename: str, line: int, module: str | None) -> None:
+# How many files, and how many warnings of each, are remembered: what a child makes up is not to stay for ever.
+_MOST_SHOWN = 4096
+
+
+def _warn(message: Any, category: Any, about: str | int, line: int, module: str | None) -> None:
     if not (isinstance(category, type) and issubclass(category, Warning)):
         category, message = UserWarning, str(message)
-    if filename == _exceptions.BOTTOM:
-        # The warning is about whoever called the child's code: that is the frame here that waits for it.
-        here = os.path.dirname(__file__)
-        frame = _frame_where(lambda filename: os.path.dirname(filename) != here)
-        if frame is not None:
-            filename, line, module = frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
+    if isinstance(about, int):
+        about, line, module = _caller(about)
     # As the interpreter does where no frame tells; None would mean that it is shutting down.
-    module = module or filename.removesuffix(".py") or "<unknown>"
-    warnings.warn_explicit(message, category, filename, line, module, registry=_shown.setdefault(filename, {}))
+    module = module or about.removesuffix(".py") or "<unknown>"
+    if len(_shown) > _MOST_SHOWN:
+        _shown.clear()
+    registry = _shown.setdefault(about, {})
+    if len(registry) > _MOST_SHOWN:
+        registry.clear()
+    warnings.warn_explicit(message, category, about, line, module, registry=registry)
+
+
+def _caller(further: int) -> tuple[str, int, str | None]:
+    """Whoever called the child's code: the frame here that waits for it, or one that many frames further out."""
+    here = os.path.dirname(__file__)
+    frame = _frame_where(lambda filename: os.path.dirname(filename) != here)
+    while frame is not None and further > 0:
+        frame, further = frame.f_back, further - 1
+    if frame is None:
+        # What the interpreter says where there are not so many frames.
+        return "sys", 1, "sys"
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_globals.get("__name__")
 
 
 def _module_of(filename: str) -> str | None:
@@ -83,18 +104,22 @@ def _frame_where(is_wanted: Callable[[str], bool]) -> types.FrameType | None:
 
 
 class Stream:
-    """In the child: a `sys.stdout` that writes to the parent's while a call is served, and to the inherited one, if there is one, else."""
+    """In the child: a `sys.stdout` that writes to the parent's while a call is served, and to the inherited one, if there is one, else.
 
-    def __init__(self, session: Session, kind: str, inherited: IO[str] | None) -> None:
+    One that is `routed` goes where the parent wants it, descriptor and all, and always writes to the inherited one.
+    """
+
+    def __init__(self, session: Session, kind: str, inherited: IO[str] | None, routed: tuple[str, ...]) -> None:
         self._session = session
         self._kind = kind
-        self._inherited = inherited
+        self._is_routed = kind in routed
+        self._inherited = _begin_routed(kind) if self._is_routed else inherited
 
     def write(self, text: str) -> int:
         """Write `text` where the parent's own output goes; returns its length."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if self._session.serving:
+        if self._session.serving and not self._is_routed:
             self._session.call(0, (self._kind, "".join([text])), None)
         elif self._inherited is not None:
             self._inherited.write(text)
@@ -108,7 +133,7 @@ class Stream:
 
     def flush(self) -> None:
         """Nothing is kept back here; the parent's own stream may keep something."""
-        if self._session.serving:
+        if self._session.serving and not self._is_routed:
             self._session.call(0, (self._kind,), None)
         if self._inherited is not None:
             self._inherited.flush()
@@ -120,16 +145,28 @@ class Stream:
         return iter(self._inherited or ())
 
 
-def move_in(session: Session) -> None:
-    """In the child: send warnings and output home."""
-    sys.stdout = Stream(session, "stdout", sys.stdout)
-    sys.stderr = Stream(session, "stderr", sys.stderr)
-    inherited = warnings.showwarning
+def _begin_routed(kind: str) -> Any:
+    """The stream over a descriptor that leads to the parent, which reads UTF-8 and takes every byte.
+
+    A new one, since that of a zygote has looked at what the descriptor was there.
+    """
+    number = ("stdout", "stderr").index(kind) + 1
+    stream = open(number, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115  it stays open
+    setattr(sys, f"__{kind}__", stream)
+    return stream
+
+
+def move_in(session: Session, routed: tuple[str, ...], notes: int) -> None:
+    """In the child: send warnings, output and what is logged home."""
+    sys.stdout = Stream(session, "stdout", sys.stdout, routed)
+    sys.stderr = Stream(session, "stderr", sys.stderr, routed)
+    inherited, own_filters = warnings.showwarning, warnings.filters[:]
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         if session.serving and file is None:
-            session.call(0, ("warning", message, category, filename, lineno, _module_of(filename)), None)
-        else:
+            about, module = _about(filename), _module_of(filename)
+            session.call(0, ("warning", message, category, about, lineno, module), None)
+        elif file is not None or not _is_ignored(own_filters, message, category, filename, lineno):
             inherited(message, category, filename, lineno, file, line)
 
     ignored = sys.unraisablehook
@@ -144,3 +181,127 @@ def move_in(session: Session) -> None:
     # The parent's filters decide; here every warning is let through.
     warnings.simplefilter("always")
     warnings.showwarning = show
+
+    def log() -> None:
+        room = logs()
+        room.move_in(session, notes)
+        if _posted is not None:
+            room.apply(_posted)
+
+    when_loaded("logging", log)
+
+
+def _about(filename: str) -> str | int:
+    """What a warning is about: a file, or whoever called the child's code, that many frames further out."""
+    bottom = _frame_where(_exceptions.BOTTOM.__eq__)
+    below = []
+    while bottom is not None:
+        below.append(bottom)
+        bottom = bottom.f_back
+    frame = _frame_where(filename.__eq__)
+    # Further out than these the interpreter says only that there are not so many frames.
+    return below.index(frame) if frame in below else filename
+
+
+def _is_ignored(filters: Any, message: Any, category: Any, filename: str, line: int) -> bool:
+    """Whether a warning that nobody at home can be asked about is of no interest, by the filters that this process began with."""
+    module = _module_of(filename) or ""
+    for action, text, kind, place, number in filters:
+        if (
+            (text is None or text.match(str(message)))
+            and issubclass(category, kind)
+            and (place is None or place.match(module))
+            and number in (0, line)
+        ):
+            return bool(action == "ignore")
+    return False
+
+
+# What the parent has last told of its loggers.
+_posted: str | None = None
+
+
+def posted(_session: Session, text: str) -> None:
+    """In the child: the parent has something to tell, ahead of what it asks."""
+    global _posted  # noqa: PLW0603  there is one parent
+    _posted = text
+    logs: Any = sys.modules.get("saranwrap._logs")
+    if logs is not None:
+        logs.apply(text)
+
+
+# Children that are to be told of loggers, once there are any.
+_untold: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def begin(session: Session) -> None:
+    """In the parent: tell a new child of the loggers here, as soon as there are any."""
+    is_first = not _untold
+    _untold.add(session)
+    if is_first or "logging" in sys.modules:
+        when_loaded("logging", _begin_to_tell)
+
+
+def _begin_to_tell() -> None:
+    while _untold:
+        logs().begin(_untold.pop())
+
+
+def listen(session: Session) -> None:
+    """In the parent: the child has loaded `logging`, and may log when nobody asks it anything."""
+    from saranwrap import _output
+
+    _output.listen(session, {})
+
+
+def logs() -> Any:
+    """The room of records, which loads `logging`."""
+    # First, since whoever waits for it asks for that room, which must not be half loaded then.
+    importlib.import_module("logging")
+    return importlib.import_module("saranwrap._logs")
+
+
+class _Loading:
+    """On `sys.meta_path` until a module is loaded; then it calls whoever wants to know."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.then: list[Callable[[], None]] = []
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != self.name:
+            return None
+        for finder in list(sys.meta_path):
+            spec = finder.find_spec(name, path, target) if finder is not self else None
+            if spec is not None:
+                self._follow(spec.loader)
+                return spec
+        return None
+
+    def _follow(self, loader: Any) -> None:
+        load = loader.exec_module
+
+        def exec_module(module: types.ModuleType) -> None:
+            loader.__dict__.pop("exec_module", None)
+            load(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            for call in self.then:
+                call()
+
+        # One that cannot be followed is one that nobody hears of.
+        if hasattr(loader, "__dict__"):
+            loader.exec_module = exec_module
+
+
+def when_loaded(name: str, call: Callable[[], None]) -> None:
+    """Call now, or once the module is loaded, which this does not do."""
+    module: Any = sys.modules.get(name)
+    if module is not None and not getattr(module.__spec__, "_initializing", False):
+        call()
+        return
+    waiting: Any = next((f for f in sys.meta_path if isinstance(f, _Loading) and f.name == name), None)
+    if waiting is None:
+        waiting = _Loading(name)
+        sys.meta_path.insert(0, waiting)
+    waiting.then.append(call)

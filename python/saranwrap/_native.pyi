@@ -13,6 +13,7 @@ __all__ = [
     "Call",
     "Front",
     "IteratorBase",
+    "Listener",
     "Pipeline",
     "Promise",
     "ProxyBase",
@@ -33,18 +34,20 @@ __all__ = [
     "flush",
     "identity",
     "interrupts",
+    "listener",
     "move_root",
     "offers_buffer",
     "open_block",
     "operate",
     "pipeline",
+    "post",
     "pump",
     "result",
     "sound_alarm_here",
     "start",
     "take",
-    "use_hubs",
     "take_root",
+    "use_hubs",
     "whereabouts",
 ]
 
@@ -110,6 +113,12 @@ class Val:
     def __new__(cls, object: object) -> Val: ...
 
 @final
+class Listener:
+    def hear(self) -> tuple[int, bytes] | None: ...
+    def settle(self, seconds: float) -> None: ...
+    def kept(self, voice: int) -> tuple[bytes, int] | None: ...
+
+@final
 class Waiter:
     def wait(self, seconds: float | None = None) -> bool: ...
 
@@ -123,7 +132,13 @@ class Zygote:
     def alive(self) -> bool: ...
     def ready(self) -> None: ...
     def fork(
-        self, cwd: str | None, setup: tuple[Any, ...], by_value: tuple[type, ...], trust: bool, carrier: str
+        self,
+        cwd: str | None,
+        setup: tuple[Any, ...],
+        by_value: tuple[type, ...],
+        trust: bool,
+        carrier: str,
+        says: tuple[int, int],
     ) -> Session: ...
     def close(self) -> None: ...
     def forget(self) -> None: ...
@@ -151,9 +166,10 @@ class Session:
         by_value: tuple[type, ...],
         trust: bool,
         carrier: str,
+        says: tuple[int, int],
     ) -> Session: ...
     @staticmethod
-    def adopt() -> tuple[Session, Any]: ...
+    def adopt() -> tuple[Session, Any, int]: ...
     @property
     def pid(self) -> int: ...
     @property
@@ -205,6 +221,8 @@ def take_root(proxy: ProxyBase, supervisor: object, repeats: int) -> None: ...
 def move_root(proxy: ProxyBase, successor: ProxyBase) -> None: ...
 def offers_buffer(class_: type, /) -> bool: ...
 def await_birth(load: Callable[[], str | None]) -> None: ...
+def listener(session: Session) -> Listener | None: ...
+def post(session: Session, text: str) -> None: ...
 def environment() -> list[tuple[str, str]]: ...
 def attributes() -> str: ...
 def result(promise: Any) -> Any: ...

@@ -45,6 +45,7 @@ class Setting(NamedTuple):
     trust: bool
     transport: str
     concurrency: str | int = "serial"
+    says: tuple[int, int] = (-1, -1)
 
 
 class _Kind:
@@ -103,10 +104,11 @@ def _cold(setting: Setting, why: str) -> Session:
         [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT],
         setting.env,
         setting.cwd,
-        (setting.path, setting.argv, setting.spin, None, setting.concurrency),
+        _setup(setting, None),
         setting.by_value,
         setting.trust,
         setting.transport,
+        setting.says,
     )
     _told[session] = "cold", why
     return session
@@ -119,8 +121,8 @@ def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str
         # It will say the same each time.
         kind.failures = _PATIENCE
         raise
-    setup = setting.path, setting.argv, setting.spin, _changes(kind.environ, environ), setting.concurrency
-    session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, setting.transport)
+    setup = _setup(setting, _changes(kind.environ, environ))
+    session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, setting.transport, setting.says)
     kind.failures = 0
     _told[session] = "warm", ""
     return session
@@ -133,6 +135,12 @@ def _changes(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tu
     known, wanted = dict(old), dict(new)
     removed = tuple(name for name in known if name not in wanted)
     return removed, tuple(item for item in wanted.items() if known.get(item[0]) != item[1])
+
+
+def _setup(setting: Setting, changes: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """What the child is told first. What changes in its environment, if it was forked; the streams that do not go where ours do."""
+    routed = tuple(name for name, goes in zip(("stdout", "stderr"), setting.says, strict=True) if goes != -1)
+    return setting.path, setting.argv, setting.spin, changes, setting.concurrency, routed
 
 
 def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) -> tuple[_Kind, Zygote | None]:

@@ -1,5 +1,6 @@
 //! How a session begins: what the two ends say to each other before anything is asked.
 
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,10 @@ pub(crate) fn greet(
     let session = Session::build(py, (link, arena), Side::Parent, Some(child), by_value, trust)?;
     let home = names::HOME.get(py)?.clone().unbind();
     session.get().exports().set_root(home);
+    // What may have to be raised when the interpreter ends, and imports nothing any more.
+    for class in [&names::LINK_CLOSED, &names::CHILD_DIED, &names::SARANWRAP_ERROR] {
+        class.get(py)?;
+    }
     let mut extra = Writer::new();
     extra.text("setup");
     let key = (session.as_ptr() as usize, 0);
@@ -69,10 +74,11 @@ pub(crate) fn greet(
     }
 }
 
-/// In a child: take over the link that the parent left, and return the session and the parent's setup.
-pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>)> {
+/// In a child: take over the link that the parent left, and return the session, the parent's setup, and where notes are written.
+pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>, i32)> {
     let adopted = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
-    let session = Session::build(py, adopted, Side::Child, None, PyTuple::empty(py).unbind(), true)?;
+    let session =
+        Session::build(py, (adopted.link, adopted.arena), Side::Child, None, PyTuple::empty(py).unbind(), true)?;
     let link = session.get().link.clone();
     let hello = Hello::ours(Vec::new());
     let theirs = py
@@ -84,5 +90,6 @@ pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>)> {
     reader.text("setup").map_err(|error| Fault::from(error).into_py(py))?;
     let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;
     let setup = setup.unbind();
-    Ok((session.unbind(), setup))
+    // It stays open as long as this process lives, whoever uses it.
+    Ok((session.unbind(), setup, adopted.notes.into_raw_fd()))
 }

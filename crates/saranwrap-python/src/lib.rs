@@ -41,6 +41,7 @@ mod special;
 mod stopping;
 mod succession;
 mod texts;
+mod voices;
 mod waiter;
 mod zygote;
 
@@ -69,6 +70,8 @@ mod _native {
     use crate::serving::{Server, expect_company, interrupts, sound_alarm_here};
     #[pymodule_export]
     use crate::session::Session;
+    #[pymodule_export]
+    use crate::voices::{Listener, listener, post};
     #[pymodule_export]
     use crate::waiter::Waiter;
     #[pymodule_export]

@@ -30,6 +30,9 @@ macro_rules! names {
 }
 
 names! {
+    // What comes beside the objects.
+    POSTED = "saranwrap._home"."posted";
+    LISTEN = "saranwrap._home"."listen";
     // The vocabulary of failures.
     CHILD_DIED = "saranwrap.errors"."ChildDied";
     LINK_CLOSED = "saranwrap.errors"."LinkClosed";
@@ -39,7 +42,6 @@ names! {
     PROTOCOL_ERROR = "saranwrap.errors"."ProtocolError";
     FORKED_PROXY = "saranwrap.errors"."ForkedProxy";
     STOPPED = "saranwrap.errors"."Stopped";
-    CALL_TIMEOUT = "saranwrap.errors"."CallTimeout";
     UNREACHABLE = "saranwrap.errors"."Unreachable";
     NOT_TRANSPARENT = "saranwrap.errors"."NotTransparent";
     SARANWRAP_ERROR = "saranwrap.errors"."SaranwrapError";

@@ -28,6 +28,7 @@ use crate::mirror::Mirror;
 use crate::proxy::Proxy;
 use crate::succession::Supervision;
 use crate::texts::Texts;
+use crate::voices::{self, Posted};
 use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
@@ -58,9 +59,11 @@ pub(crate) struct Session {
     pub(crate) names: Texts,
     pub(crate) keys: Texts,
     /// Modules that the other side has loaded.
-    heard: Mutex<HashSet<String>>,
+    pub(crate) heard: Mutex<HashSet<String>>,
     /// How many modules the other side has been told of.
     pub(crate) told: AtomicUsize,
+    /// What the other side is to hear with the next request.
+    pub(crate) posted: Posted,
     /// Classes and functions that crossed by name, by address: they may come back by it.
     named: Py<PyDict>,
     by_value: Py<PyTuple>,
@@ -89,16 +92,17 @@ impl Session {
         by_value: Py<PyTuple>,
         trust: bool,
         carrier: &str,
+        says: [i64; 2],
     ) -> PyResult<Py<Self>> {
         let carrier = greeting::carrier_named(carrier)?;
-        let command = Command { program, args, env, cwd, carrier };
+        let command = Command { program, args, env, cwd, carrier, says: voices::destinations(says) };
         let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
         greeting::greet(py, child, link, setup, by_value, trust)
     }
 
-    /// In the child: take over the link that the parent left, and return the session and the parent's setup.
+    /// In the child: take over the link that the parent left, and return the session, the parent's setup, and the descriptor for notes.
     #[staticmethod]
-    fn adopt(py: Python<'_>) -> PyResult<(Py<Self>, Py<PyAny>)> {
+    fn adopt(py: Python<'_>) -> PyResult<(Py<Self>, Py<PyAny>, i32)> {
         greeting::adopt(py)
     }
 
@@ -351,6 +355,7 @@ impl Session {
             keys: Texts::default(),
             heard: Mutex::default(),
             told: AtomicUsize::new(0),
+            posted: Posted::default(),
             named: PyDict::new(py).unbind(),
             by_value,
             trust,
@@ -496,9 +501,5 @@ impl Session {
         let mut queued = std::mem::take(&mut *lock(&self.queued));
         queued.extend(self.arena.take_given_back());
         queued
-    }
-
-    pub(crate) fn hear_of(&self, modules: Vec<String>) {
-        lock(&self.heard).extend(modules);
     }
 }

@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::forking;
 use crate::greeting::{carrier_named, greet};
 use crate::session::Session;
+use crate::voices::destinations;
 
 /// A process that stands ready to be forked into children.
 #[pyclass(frozen, module = "saranwrap._native")]
@@ -53,6 +54,7 @@ impl Zygote {
         waited.map_err(|error| raised.unwrap_or_else(|| Fault::from(error).into_py(py)))
     }
 
+    #[allow(clippy::too_many_arguments, reason = "each is one thing a process is started with")]
     /// Fork it into a child and greet that; the arguments are those of `Session.spawn`.
     fn fork(
         &self,
@@ -62,9 +64,10 @@ impl Zygote {
         by_value: Py<PyTuple>,
         trust: bool,
         carrier: &str,
+        says: [i64; 2],
     ) -> PyResult<Py<Session>> {
-        let carrier = carrier_named(carrier)?;
-        let forked = py.detach(|| self.inner.fork(carrier, cwd.as_deref()));
+        let (carrier, says) = (carrier_named(carrier)?, destinations(says));
+        let forked = py.detach(|| self.inner.fork(carrier, cwd.as_deref(), says));
         let (child, link) = forked.map_err(|error| Fault::from(error).into_py(py))?;
         greet(py, child, link, setup, by_value, trust)
     }

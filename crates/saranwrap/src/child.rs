@@ -6,12 +6,16 @@
 //! `posix_spawn` (a fork of a large parent takes a hundred times as long).  The first thing on the link is one byte with our own
 //! standard input and the shared memories riding on it; the child puts them where they belong.
 //!
-//! One thread for each child copies its stderr to ours, keeps the end of it, and takes its exit status.  It never enters the
+//! One thread for each child hears what it says, copies its stderr to ours, and takes its exit status.  It never enters the
 //! host's world.
+//!
+//! The processes that a child starts end with it.  It ends them itself, as its last act or when its parent is gone; whoever kills
+//! it kills them as well; and after any other death those are found that have its standard output or error.  One that has begun
+//! a session of its own is left alone: that is how a program says that it is to stay.
 
 mod gifts;
+mod voices;
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,20 +29,15 @@ use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::link::{Link, Side};
 use crate::sys::fd::{self, Bell, PollFd, PollFlags, Polled, poll};
-use crate::sys::process;
 pub use crate::sys::process::Exit;
+use crate::sys::{descendants, process};
 use crate::transport::Transport;
 use crate::transport::ring::Ring;
 use crate::transport::stream::Stream;
 pub(crate) use gifts::Beginning;
 pub use gifts::STDIN_MARK;
 use gifts::receive_gifts;
-
-/// How much of what a child wrote to stderr is kept.
-const LAST_WORDS: usize = 64 << 10;
-
-/// How much is copied at once.  A pipe that is writable has room for this much, so that the copying never waits.
-const CHUNK: usize = 4096;
+pub use voices::{Destination, Says, Voice, Voices};
 
 /// How long a child that nobody holds any more may outlive its link.
 const GRACE: Duration = Duration::from_secs(2);
@@ -69,6 +68,8 @@ pub struct Command {
     pub cwd: Option<PathBuf>,
     /// What carries the frames.
     pub carrier: Carrier,
+    /// Where what it says goes.
+    pub says: Says,
 }
 
 impl fmt::Display for Command {
@@ -85,6 +86,7 @@ pub struct Child {
     pid: u32,
     shared: Arc<Shared>,
     arena: OnceLock<Arc<Arena>>,
+    voices: OnceLock<Arc<Voices>>,
     forgotten: AtomicBool,
 }
 
@@ -98,7 +100,6 @@ struct Shared {
     ended: Bell,
     dropped: AtomicBool,
     exit: Mutex<Option<Exit>>,
-    last_words: Mutex<VecDeque<u8>>,
     /// Why we are about to end it, if we are.
     verdict: OnceLock<String>,
 }
@@ -108,13 +109,13 @@ impl Child {
     pub fn spawn(command: &Command) -> Result<(Self, Arc<Link>)> {
         let failed = |error| Error::os(format!("could not start the child `{command}`"), error);
         let (beginning, theirs) = Beginning::new(command.carrier).map_err(failed)?;
-        let (child, stderr) = Self::launch(command, theirs)?;
-        let link = child.join(beginning, stderr)?;
+        let (child, output) = Self::launch(command, theirs)?;
+        let link = child.join(beginning, output, command.says)?;
         Ok((child, link))
     }
 
-    /// Start a program that has `stdin`, and take its stderr. Nobody watches over it yet.
-    fn launch(command: &Command, stdin: OwnedFd) -> Result<(Self, Option<OwnedFd>)> {
+    /// Start a program that has `stdin`, and take its output, as far as that is not ours. Nobody watches over it yet.
+    fn launch(command: &Command, stdin: OwnedFd) -> Result<(Self, Output)> {
         let could_not = |what: &str| format!("could not {what} the child `{command}`");
         let mut started = start(command, stdin).map_err(|error| Error::refused(could_not("start")).because(error))?;
         let pid = started.id();
@@ -124,14 +125,14 @@ impl Child {
             let _ = started.wait();
             Error::died(could_not("watch")).because(error)
         })?;
-        Ok((child, started.stderr.take().map(OwnedFd::from)))
+        Ok((child, [started.stdout.take().map(OwnedFd::from), started.stderr.take().map(OwnedFd::from)]))
     }
 
     /// Start a program with one end of a socket as its standard input and no link; the other end is returned.
     pub(crate) fn spawn_without_link(command: &Command) -> Result<(Self, OwnedFd)> {
         let (ours, theirs) = fd::socketpair().map_err(|error| Error::os("could not make a socket", error))?;
-        let (child, stderr) = Self::launch(command, theirs)?;
-        child.watch(&Weak::new(), stderr).inspect_err(|_| child.abort())?;
+        let (child, [_, stderr]) = Self::launch(command, theirs)?;
+        child.watch(&Weak::new(), [None, None, stderr], Says::default()).inspect_err(|_| child.abort())?;
         Ok((child, ours))
     }
 
@@ -143,20 +144,20 @@ impl Child {
             ended: Bell::new()?,
             dropped: AtomicBool::new(false),
             exit: Mutex::default(),
-            last_words: Mutex::default(),
             verdict: OnceLock::new(),
         });
-        Ok(Self { pid, shared, arena: OnceLock::new(), forgotten: AtomicBool::new(false) })
+        Ok(Self { pid, shared, arena: OnceLock::new(), voices: OnceLock::new(), forgotten: AtomicBool::new(false) })
     }
 
     /// Make a link of our end of its socket, and have a thread watch over it; from here its drop sees to it that it does not stay.
-    pub(crate) fn join(&self, mut beginning: Beginning, stderr: Option<OwnedFd>) -> Result<Arc<Link>> {
+    pub(crate) fn join(&self, mut beginning: Beginning, output: Output, says: Says) -> Result<Arc<Link>> {
         if let Some([ours, theirs]) = beginning.memories.take() {
             self.arena.get_or_init(|| Arena::new(ours, theirs));
         }
+        let ([stdout, stderr], notes) = (output, beginning.notes.take());
         let link = self.link(beginning).inspect_err(|_| self.abort())?;
         link.ring_at_end(Arc::clone(&self.shared.wake));
-        self.watch(&Arc::downgrade(&link), stderr).inspect_err(|_| self.abort())?;
+        self.watch(&Arc::downgrade(&link), [notes, stdout, stderr], says).inspect_err(|_| self.abort())?;
         Ok(link)
     }
 
@@ -170,8 +171,12 @@ impl Child {
         self.arena.get_or_init(Arena::none)
     }
 
-    /// End it at once.
+    /// End it at once, and with it the processes that it has started.
     pub fn kill(&self) -> Result<()> {
+        if self.forgotten.load(Ordering::Acquire) || self.exit().is_some() {
+            return self.signal(libc::SIGKILL);
+        }
+        kill_all(self.pid, &self.shared);
         self.signal(libc::SIGKILL)
     }
 
@@ -183,6 +188,11 @@ impl Child {
     /// How much memory of it is resident, in bytes; 0 where that cannot be learnt.
     pub fn memory(&self) -> u64 {
         if self.exit().is_some() { 0 } else { process::memory_of(&self.pid.to_string()) }
+    }
+
+    /// What it has said and where that goes, for whoever keeps nothing else of it alive; `None` before it has a link.
+    pub fn listener(&self) -> Option<Listener> {
+        Some(Listener { voices: Arc::clone(self.voices.get()?), wake: Arc::clone(&self.shared.wake) })
     }
 
     /// Send it a signal.
@@ -233,8 +243,7 @@ impl Child {
         if self.forgotten.load(Ordering::Acquire) {
             return String::new();
         }
-        let mut words = lock(&self.shared.last_words);
-        String::from_utf8_lossy(words.make_contiguous()).into_owned()
+        self.voices.get().map(|voices| voices.last_words()).unwrap_or_default()
     }
 
     /// What became of it, in a sentence with its last words.  Waits a second at most, for a status that is on its way.
@@ -275,16 +284,14 @@ impl Child {
         Ok(link)
     }
 
-    fn watch(&self, link: &Weak<Link>, stderr: Option<OwnedFd>) -> Result<()> {
+    fn watch(&self, link: &Weak<Link>, pipes: [Option<OwnedFd>; 3], says: Says) -> Result<()> {
         let failed = |error| Error::os("could not start the thread that watches the child", error);
-        if let Some(stderr) = &stderr {
-            fd::set_nonblocking(stderr).map_err(failed)?;
-        }
+        let voices = Voices::new(pipes, says).map_err(failed)?;
         let watcher = Watcher {
+            pid: self.pid,
             shared: Arc::clone(&self.shared),
             link: Weak::clone(link),
-            stderr,
-            copying: Vec::new(),
+            voices: Arc::clone(self.voices.get_or_init(|| voices)),
             kill_at: None,
         };
         let thread = std::thread::Builder::new().name(format!("saranwrap-{}", self.pid));
@@ -314,6 +321,9 @@ impl Drop for Child {
 fn start(command: &Command, stdin: OwnedFd) -> std::io::Result<std::process::Child> {
     let mut builder = std::process::Command::new(&command.program);
     builder.args(&command.args).stdin(Stdio::from(stdin)).stderr(Stdio::piped());
+    if command.says.stdout != Destination::Ours {
+        builder.stdout(Stdio::piped());
+    }
     if let Some(env) = &command.env {
         builder.env_clear().envs(env.iter().map(|(key, value)| (OsStr::new(key), value)));
     }
@@ -323,14 +333,36 @@ fn start(command: &Command, stdin: OwnedFd) -> std::io::Result<std::process::Chi
     builder.spawn()
 }
 
+/// What a child has said, and nothing else of it.
+#[derive(Debug)]
+pub struct Listener {
+    voices: Arc<Voices>,
+    wake: Arc<Bell>,
+}
+
+impl Listener {
+    /// Wait for something that is to be told, and take it; `None` when there will be nothing more.
+    pub fn hear(&self) -> Option<(Voice, Vec<u8>)> {
+        self.voices.hear(|| self.wake.ring())
+    }
+
+    /// Wait until all is told that the child has said so far, at most until then.
+    pub fn settle(&self, until: Instant) {
+        self.voices.settle(until);
+    }
+
+    /// What is kept of a voice, and how many bytes before that are lost; `None` unless it is one that is kept.
+    pub fn kept(&self, voice: Voice) -> Option<(Vec<u8>, u64)> {
+        self.voices.kept(voice)
+    }
+}
+
 /// The thread that watches over a child until it has ended.
 struct Watcher {
+    pid: u32,
     shared: Arc<Shared>,
     link: Weak<Link>,
-    /// `None` once the child has closed it.
-    stderr: Option<OwnedFd>,
-    /// What has been read from the child's stderr and not yet been written to ours.
-    copying: Vec<u8>,
+    voices: Arc<Voices>,
     /// When the child has to be gone, once nobody has any use for it.
     kill_at: Option<Instant>,
 }
@@ -339,7 +371,7 @@ impl Watcher {
     fn run(mut self) {
         process::block_signals();
         while !self.has_ended() {}
-        self.drain();
+        let held = self.voices.end();
         // Last, when the last words are complete: whoever waits for the exit may ask for them at once.
         *lock(&self.shared.exit) = Some(process::reap(self.shared.pidfd.as_fd()).unwrap_or(Exit::Unknown));
         // Nobody may be waiting on the link.  It learns of the end now, and not from the next call, which would be lost with it.
@@ -347,26 +379,30 @@ impl Watcher {
             let _ = link.pump();
         }
         self.shared.ended.ring();
+        // Where a pipe is still open, a process that the child has started and could not end itself has it.
+        for (voice, pipe) in held.into_iter().filter(|(voice, _)| *voice != Voice::Notes) {
+            descendants::end(descendants::holders(&pipe, voice as i32));
+        }
+        self.voices.repeat_all();
     }
 
     /// One round: wait for the child's words, for room to repeat them, for its end, or for news of the link.
     fn has_ended(&mut self) -> bool {
-        let shared = Arc::clone(&self.shared);
-        let wake = PollFd::from_borrowed_fd(shared.wake.as_fd(), PollFlags::IN);
+        let (shared, voices) = (Arc::clone(&self.shared), Arc::clone(&self.voices));
+        let open = voices.open();
         let our_stderr = std::io::stderr();
+        let mut fds = vec![PollFd::new(&shared.wake, PollFlags::IN), PollFd::new(&shared.pidfd, PollFlags::IN)];
+        fds.extend(open.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)));
         // While something is left to write nothing is read: the child waits, as it would if it wrote to our stderr itself.
-        let words = match &self.stderr {
-            _ if !self.copying.is_empty() => PollFd::new(&our_stderr, PollFlags::OUT),
-            Some(stderr) => PollFd::new(stderr, PollFlags::IN),
-            None => wake.clone(),
-        };
-        let mut fds = [wake, PollFd::new(&shared.pidfd, PollFlags::IN), words];
+        if voices.has_unrepeated() {
+            fds.push(PollFd::new(&our_stderr, PollFlags::OUT));
+        }
         let polled = poll(&mut fds, self.kill_at);
-        let [rung, ended, words] = fds.map(|fd| !fd.revents().is_empty());
+        let found: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         match polled {
             Ok(Polled::Ready) => {}
             Ok(Polled::TimedOut) => {
-                let _ = process::send_signal(shared.pidfd.as_fd(), libc::SIGKILL);
+                kill_all(self.pid, &shared);
                 self.kill_at = None;
             }
             Ok(Polled::Interrupted) => {}
@@ -376,14 +412,15 @@ impl Watcher {
                 return process::exit_status(shared.pidfd.as_fd()).is_some();
             }
         }
-        if rung {
+        if found[0] {
             shared.wake.clear();
             self.consider();
         }
-        if words {
-            self.copy();
+        for ((voice, _), _) in open.iter().zip(&found[2..]).filter(|(_, found)| **found) {
+            voices.listen(*voice);
         }
-        ended
+        voices.repeat();
+        found[1]
     }
 
     /// The link has ended, or the last holder of the child is gone.  When both are true the time runs.
@@ -393,71 +430,15 @@ impl Watcher {
             self.kill_at = Some(Instant::now() + GRACE);
         }
     }
-
-    /// Read some of what the child says, or write what was read.
-    fn copy(&mut self) {
-        if !self.copying.is_empty() {
-            return self.repeat();
-        }
-        if self.listen() {
-            self.repeat();
-        }
-    }
-
-    /// Read what is there, up to a chunk.  False when there is nothing now, or nothing any more.
-    fn listen(&mut self) -> bool {
-        let Some(stderr) = &self.stderr else { return false };
-        let mut chunk = [0; CHUNK];
-        match rustix::io::read(stderr, &mut chunk) {
-            Ok(0) => self.stderr = None,
-            Ok(count) => {
-                self.copying.extend_from_slice(&chunk[..count]);
-                self.shared.remember(&chunk[..count]);
-                return true;
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(_) => self.stderr = None,
-        }
-        false
-    }
-
-    /// Write to our stderr as much as goes.
-    fn repeat(&mut self) {
-        let stderr = std::io::stderr();
-        let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-        let now = Some(Instant::now());
-        if !matches!(poll(&mut fds, now), Ok(Polled::Ready)) {
-            return;
-        }
-        match rustix::io::write(&stderr, &self.copying[..self.copying.len().min(CHUNK)]) {
-            Ok(count) => drop(self.copying.drain(..count)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            // We have no stderr.  The words are remembered all the same.
-            Err(_) => self.copying.clear(),
-        }
-    }
-
-    /// The child has ended: take what it left in the pipe.  A process that it started may hold the other end, so nothing waits
-    /// for the end of that.
-    fn drain(&mut self) {
-        self.repeat();
-        for _ in 0..(1 << 20) / CHUNK {
-            if !self.listen() {
-                break;
-            }
-            self.repeat();
-        }
-    }
 }
 
-impl Shared {
-    /// Keep the end of what the child says.
-    fn remember(&self, words: &[u8]) {
-        let mut kept = lock(&self.last_words);
-        kept.extend(words);
-        let surplus = kept.len().saturating_sub(LAST_WORDS);
-        kept.drain(..surplus);
-    }
+/// Kill a child and all processes that it has started.  It is stopped first, so that it starts no more meanwhile.
+fn kill_all(pid: u32, shared: &Shared) {
+    let pidfd = shared.pidfd.as_fd();
+    let _ = process::send_signal(pidfd, libc::SIGSTOP);
+    let below = descendants::below(pid);
+    let _ = process::send_signal(pidfd, libc::SIGKILL);
+    descendants::kill(&below);
 }
 
 // What these locks guard is whole after every statement, so a panic elsewhere does not matter to it.
@@ -465,20 +446,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// In a child: take over the link that the parent left as descriptor 0 and the arena that goes with it, put the standard input in
-/// its place, and end this process when the parent or the link ends.
-pub fn adopt_link() -> Result<(Arc<Link>, Arc<Arena>)> {
+/// The pipes of a child's standard output and standard error, as far as they are not ours.
+pub(crate) type Output = [Option<OwnedFd>; 2];
+
+/// What a child has from its parent.
+#[derive(Debug)]
+pub struct Adopted {
+    /// The link to the parent.
+    pub link: Arc<Link>,
+    /// The arena that goes with it.
+    pub arena: Arc<Arena>,
+    /// Where to write what is to be told beside calls.
+    pub notes: OwnedFd,
+}
+
+/// In a child: take over the link that the parent left as descriptor 0 and what goes with it, put the standard input in its
+/// place, and end this process, with those that it has started, when the parent or the link ends.
+pub fn adopt_link() -> Result<Adopted> {
     let failed = |error| Error::os("could not take over the link to the parent", error);
     if !fd::is_socket(std::io::stdin()) {
         return Err(Error::refused("descriptor 0 is no link: this program was not started as a child"));
     }
     let socket = fd::move_high(std::io::stdin()).map_err(failed)?;
-    let (stdin, memory, arena) = receive_gifts(&socket)?;
-    process::set_stdin(&stdin).map_err(failed)?;
-    process::follow_parent(socket.try_clone().map_err(failed)?).map_err(failed)?;
-    let transport: Box<dyn Transport> = match memory {
+    let gifts = receive_gifts(&socket)?;
+    process::set_stdin(&gifts.stdin).map_err(failed)?;
+    descendants::follow_us().map_err(failed)?;
+    let last = || descendants::end(descendants::below(std::process::id()));
+    process::follow_parent(socket.try_clone().map_err(failed)?, last).map_err(failed)?;
+    let transport: Box<dyn Transport> = match gifts.ring {
         Some(memory) => Box::new(Ring::second(socket, &memory)?),
         None => Box::new(Stream::new(socket)?),
     };
-    Ok((Link::new(transport, Side::Child), arena))
+    Ok(Adopted { link: Link::new(transport, Side::Child), arena: gifts.arena, notes: gifts.notes })
 }

@@ -69,7 +69,7 @@ pub mod link;
 pub use link::{Answer, Link, Side, Stats, Visit};
 
 pub mod child;
-pub use child::{Child, Command, Exit, adopt_link};
+pub use child::{Adopted, Child, Command, Destination, Exit, Says, adopt_link};
 
 pub mod zygote;
 pub use zygote::{Births, Zygote};

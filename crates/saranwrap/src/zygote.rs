@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::child::{Beginning, Carrier, Child, Command};
+use crate::child::{Beginning, Carrier, Child, Command, Destination, Says};
 use crate::error::{Error, Kind, Result};
 use crate::link::Link;
 use crate::sys::fd::{self, PollFd, PollFlags, Polled, poll};
@@ -78,7 +78,7 @@ impl Zygote {
     }
 
     /// Fork it into a child that starts in `cwd`, or where we are, with a link to it.
-    pub fn fork(&self, carrier: Carrier, cwd: Option<&Path>) -> Result<(Child, Arc<Link>)> {
+    pub fn fork(&self, carrier: Carrier, cwd: Option<&Path>, says: Says) -> Result<(Child, Arc<Link>)> {
         let failed = |error| Error::os("could not prepare a child", error);
         let (beginning, theirs) = Beginning::new(carrier).map_err(failed)?;
         let (stderr, their_stderr) = fd::pipe().map_err(failed)?;
@@ -89,6 +89,12 @@ impl Zygote {
         fd::ask_for_sender(&beginning.ours).map_err(failed)?;
         let mut placed = vec![(0, theirs), (2, their_stderr), (DIRECTORY, directory)];
         placed.extend(inherit::descriptors().map_err(failed)?);
+        let stdout = if says.stdout == Destination::Ours { None } else { Some(fd::pipe().map_err(failed)?) };
+        let stdout = stdout.map(|(stdout, theirs)| {
+            placed.retain(|(number, _)| *number != 1);
+            placed.push((1, theirs));
+            stdout
+        });
         let numbers = placed.iter().flat_map(|(number, _)| number.to_ne_bytes());
         let message: Vec<u8> = std::iter::once(ASK_FORK).chain(numbers).collect();
         let fds: Vec<BorrowedFd<'_>> = placed.iter().map(|(_, fd)| fd.as_fd()).collect();
@@ -96,7 +102,7 @@ impl Zygote {
         drop(placed);
         let pid = self.born(&beginning.ours)?;
         let child = Child::of(pid).map_err(|error| Error::died("could not watch the child").because(error))?;
-        let link = child.join(beginning, Some(stderr))?;
+        let link = child.join(beginning, [stdout, Some(stderr)], says)?;
         Ok((child, link))
     }
 

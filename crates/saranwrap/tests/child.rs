@@ -8,10 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use saranwrap::child::Voice;
 use saranwrap::message::Hello;
-use saranwrap::sys::fd::{PollFd, PollFlags, poll};
+use saranwrap::sys::fd::{PollFd, PollFlags, Polled, poll};
 use saranwrap::sys::process::pidfd_open;
-use saranwrap::{Child, Command, Exit, Kind, Link};
+use saranwrap::{Child, Command, Destination, Exit, Kind, Link, Says};
 use toy::{Shared, Toy, toy_child_main, toy_command};
 
 /// Tests here look at all descriptors, threads and children of this process, so that they run one after the other.
@@ -122,6 +123,54 @@ fn a_link_is_retired_only_when_nothing_is_under_way_and_nothing_was_asked_meanwh
     assert!(!link.retire(link.stats().calls_asked));
     assert_eq!(toy.number("pid", 0).unwrap_err().kind(), Kind::Closed);
     assert_eq!(child.wait(None), Some(Exit::Code(0)));
+}
+
+#[test]
+fn what_a_child_says_is_kept_up_to_a_bound() {
+    let _alone = alone();
+    let says = Says { stdout: Destination::Kept(4), stderr: Destination::Kept(100) };
+    let (child, _link) = Child::spawn(&Command { says, ..shell("printf 123456; echo words >&2") }).unwrap();
+    let listener = child.listener().unwrap();
+    child.wait(None);
+    assert_eq!(listener.kept(Voice::Stdout), Some((b"3456".to_vec(), 2)));
+    assert_eq!(listener.kept(Voice::Stderr), Some((b"words\n".to_vec(), 0)));
+    assert_eq!(listener.kept(Voice::Notes), None);
+    assert_eq!(child.last_words(), "words\n");
+}
+
+#[test]
+fn what_a_child_says_is_told_whole_though_nobody_listens_for_a_while() {
+    let _alone = alone();
+    let says = Says { stdout: Destination::Told, stderr: Destination::Ours };
+    let (child, _link) = Child::spawn(&Command { says, ..shell("yes | head -c 1000000") }).unwrap();
+    let listener = child.listener().unwrap();
+    let mut heard = Vec::new();
+    while let Some((voice, said)) = listener.hear() {
+        assert_eq!(voice, Voice::Stdout);
+        heard.extend(said);
+    }
+    assert_eq!(heard, b"y\n".repeat(500_000));
+}
+
+#[test]
+fn what_a_child_has_started_is_killed_with_it() {
+    let _alone = alone();
+    let says = Says { stdout: Destination::Told, stderr: Destination::Ours };
+    let script = "(sleep 1000 2>/dev/null & echo $!; sleep 1000) 2>/dev/null & echo $!; wait";
+    let (child, _link) = Child::spawn(&Command { says, ..shell(script) }).unwrap();
+    let listener = child.listener().unwrap();
+    let mut told = String::new();
+    while told.lines().count() < 2 {
+        told.push_str(&String::from_utf8(listener.hear().unwrap().1).unwrap());
+    }
+    let pids: Vec<u32> = told.lines().map(|pid| pid.parse().unwrap()).collect();
+    let held: Vec<_> = pids.into_iter().map(|pid| pidfd_open(pid).unwrap()).collect();
+    child.kill().unwrap();
+    for process in held {
+        let until = Some(Instant::now() + Duration::from_secs(10));
+        assert_eq!(poll(&mut [PollFd::new(&process, PollFlags::IN)], until).unwrap(), Polled::Ready);
+    }
+    child.wait(None);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use saranwrap::wire::{Item, tag};
 use super::bulk::is_array;
 use super::decode::Decoder;
 use super::encode::Encoder;
+use crate::ahead::lock;
 use crate::buffer::Lent;
 use crate::fault::{Fault, Result};
 use crate::loans::{self, Change, Content};
@@ -133,7 +134,7 @@ impl Session {
     /// Modules that this process has loaded since it last told the other side.
     pub(crate) fn news(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         if self.side == Side::Parent {
-            return Ok(Vec::new());
+            return Ok(self.posted.take());
         }
         let modules = names::SYS_MODULES.get(py)?.cast::<PyDict>()?;
         let count = modules.len();
@@ -146,6 +147,28 @@ impl Session {
         }
         // A dict keeps the order of insertion, so what is new stands at the end; a module loaded again is told again.
         Ok(modules.keys().iter().skip(told).filter_map(|name| name.extract::<String>().ok()).collect())
+    }
+}
+
+impl Session {
+    /// What stood behind a message: the modules that a child has loaded, or what a parent has posted.
+    pub(crate) fn hear_of(slf: &Bound<'_, Self>, texts: Vec<String>) -> PyResult<()> {
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let session = slf.get();
+        if session.side == Side::Child {
+            for text in texts {
+                names::POSTED.get(slf.py())?.call1((slf, text))?;
+            }
+            return Ok(());
+        }
+        let logs = texts.iter().any(|name| name == "logging");
+        lock(&session.heard).extend(texts);
+        if logs {
+            names::LISTEN.get(slf.py())?.call1((slf,))?;
+        }
+        Ok(())
     }
 }
 
@@ -172,7 +195,7 @@ impl<'py> Decoder<'_, 'py> {
         for _ in 0..self.reader.array("modules")? {
             news.push(self.reader.text("module")?.to_owned());
         }
-        self.session.get().hear_of(news);
+        Session::hear_of(self.session, news)?;
         if parts == 3 {
             self.left = Some(Duration::from_micros(self.reader.u64("the time that is left")?));
         }

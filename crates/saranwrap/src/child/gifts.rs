@@ -18,6 +18,16 @@ pub(crate) struct Beginning {
     pub(crate) ours: OwnedFd,
     pub(super) memory: Option<OwnedFd>,
     pub(super) memories: Option<[OwnedFd; 2]>,
+    /// Where the child's notes are read.
+    pub(super) notes: Option<OwnedFd>,
+}
+
+/// What a child finds on its link first.
+pub(super) struct Gifts {
+    pub(super) stdin: OwnedFd,
+    pub(super) notes: OwnedFd,
+    pub(super) ring: Option<OwnedFd>,
+    pub(super) arena: Arc<Arena>,
 }
 
 impl Beginning {
@@ -34,33 +44,39 @@ impl Beginning {
         };
         // Without these large data goes over the link, and otherwise all is the same.
         let memories = arena::memories().ok();
-        send_gifts(&ours, memory.iter().chain(memories.iter().flatten()))?;
-        Ok((Self { ours, memory, memories }, theirs))
+        let (notes, their_notes) = fd::pipe()?;
+        send_gifts(&ours, std::iter::once(&their_notes).chain(&memory).chain(memories.iter().flatten()))?;
+        Ok((Self { ours, memory, memories, notes: Some(notes) }, theirs))
     }
 }
 
-/// Put our standard input and the shared memories on the link, as the first thing that the child will find there: the ring's, if
-/// there is one, and then the arena's two, if there are any.
-fn send_gifts<'a>(ours: &OwnedFd, memories: impl Iterator<Item = &'a OwnedFd>) -> std::io::Result<()> {
+/// Put our standard input, the pipe for notes and the shared memories on the link, as the first thing that the child will find
+/// there: the ring's, if there is one, and then the arena's two, if there are any.
+fn send_gifts<'a>(ours: &OwnedFd, others: impl Iterator<Item = &'a OwnedFd>) -> std::io::Result<()> {
     let stdin = std::io::stdin();
     let null = fd::null_device()?;
-    let memories: Vec<_> = memories.map(AsFd::as_fd).collect();
-    let send = |stdin| fd::send_fds(ours, STDIN_MARK, &[&[stdin], &memories[..]].concat());
+    let others: Vec<_> = others.map(AsFd::as_fd).collect();
+    let send = |stdin| fd::send_fds(ours, STDIN_MARK, &[&[stdin], &others[..]].concat());
     // A program may have closed its standard input; the child gets an empty one then.
     send(stdin.as_fd()).or_else(|_| send(null.as_fd()))
 }
 
-/// The standard input, the ring's memory and the arena: how many descriptors there are tells which.
-pub(super) fn receive_gifts(socket: &OwnedFd) -> Result<(OwnedFd, Option<OwnedFd>, Arc<Arena>)> {
+/// The standard input, the pipe for notes, the ring's memory and the arena: how many descriptors there are tells which.
+pub(super) fn receive_gifts(socket: &OwnedFd) -> Result<Gifts> {
     let received = fd::recv_fds(socket).map_err(|error| Error::os("could not receive the standard input", error))?;
     let Some((mark, gifts)) = received else {
         return Err(Error::new(Kind::Died, "the parent ended before it sent a standard input"));
     };
     let mut gifts = gifts.into_iter();
-    let (stdin, memory) = (gifts.next(), if gifts.len() % 2 == 1 { gifts.next() } else { None });
-    match (mark, stdin, gifts.next(), gifts.next(), gifts.next()) {
-        (STDIN_MARK, Some(stdin), None, ..) => Ok((stdin, memory, Arena::none())),
-        (STDIN_MARK, Some(stdin), Some(theirs), Some(ours), None) => Ok((stdin, memory, Arena::new(ours, theirs))),
+    let (stdin, notes) = (gifts.next(), gifts.next());
+    let ring = if gifts.len() % 2 == 1 { gifts.next() } else { None };
+    let arena = match (gifts.next(), gifts.next(), gifts.next()) {
+        (None, ..) => Some(Arena::none()),
+        (Some(theirs), Some(ours), None) => Some(Arena::new(ours, theirs)),
+        _ => None,
+    };
+    match (mark, stdin, notes, arena) {
+        (STDIN_MARK, Some(stdin), Some(notes), Some(arena)) => Ok(Gifts { stdin, notes, ring, arena }),
         _ => Err(Error::garbled("the link does not begin with a standard input")),
     }
 }

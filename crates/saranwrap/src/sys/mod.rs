@@ -2,6 +2,7 @@
 
 pub mod fd;
 pub mod process;
+pub mod descendants;
 pub mod fork;
 pub mod inherit;
 pub mod shm;

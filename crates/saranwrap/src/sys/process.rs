@@ -140,12 +140,15 @@ pub fn block_signals() {
 ///
 /// A thread of its own watches for the hang-up and never reads from the link.  PR_SET_PDEATHSIG is not used: it is tied to
 /// the *thread* that started the child, and kills healthy children when that thread ends.
-pub fn follow_parent(link: OwnedFd) -> io::Result<()> {
+///
+/// `last` is called before, for what else has to end.
+pub fn follow_parent(link: OwnedFd, last: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let parent = parent_pidfd();
     std::thread::Builder::new().name("saranwrap-follow".to_owned()).spawn(move || {
         block_signals();
         wait_for_orphanage(&link, parent.as_ref(), None);
         std::thread::sleep(GRACE);
+        last();
         leave()
     })?;
     Ok(())

@@ -283,7 +283,7 @@ pub fn toy_child_main() {
     if std::env::var_os("SARANWRAP_TOY").is_none() {
         return;
     }
-    let (link, _arena) = saranwrap::adopt_link().unwrap();
+    let link = saranwrap::adopt_link().unwrap().link;
     link.hello(&Hello::ours(Vec::new()), None).unwrap();
     let served = link.serve(&Toy::new(&link, 500, &Arc::default()));
     std::process::exit(if served.is_ok() { 0 } else { 99 });
