@@ -534,11 +534,6 @@ def _status(session: Session) -> dict[str, Any]:
     return {**known, "start": how, "why_cold": why, "restarts": 0 if supervisor is None else supervisor.count}
 
 
-def _kill(session: Session) -> None:
-    session.kill()
-    session.wait(_CLOSING)
-
-
 def _close(session: Session) -> None:
     left, seconds = current() or (math.inf, math.inf)
     supervisor = session.supervisor
