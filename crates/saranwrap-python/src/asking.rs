@@ -236,7 +236,9 @@ impl Session {
             return Err(stopping::unsent(slf, &limit, out.as_slice()));
         }
         let answer = match waiter {
-            None => session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at).into_iter().chain(deadline).min()),
+            None => {
+                session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at).into_iter().chain(deadline).min())
+            }
             Some(waiter) => Self::ask_hub(host, slf, &waiter, out.as_slice(), limit)?,
         };
         let answer = answer.map_err(|error| match limit {

@@ -1,6 +1,7 @@
 //! Applies ops to real objects. It does not know who asked.
 
 mod answers;
+mod arguments;
 mod steps;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,7 @@ use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Applied, GivenUp, Host, Outcome};
 use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
+use saranwrap::sys::signals::hold_signals;
 use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::lock;
@@ -28,6 +30,8 @@ use crate::names;
 use crate::session::Session;
 use crate::special;
 use crate::stopping::Stopping;
+pub(crate) use arguments::{arguments, is_positional, takes_arguments};
+use arguments::{is_arrow, is_buffer, keywords, read_arguments};
 
 pub(crate) struct PyHost<'a, 'py> {
     session: &'a Bound<'py, Session>,
@@ -39,6 +43,8 @@ pub(crate) struct PyHost<'a, 'py> {
     pub(crate) stopping: Stopping,
     /// A call that is given up may go on: nothing is done about it.
     spares: bool,
+    /// A signal handler has raised, and that was not told yet.
+    refuses: Cell<bool>,
     /// Nobody waits for the answer: requests are read, and nothing of them is done.
     declines: Cell<bool>,
     /// Whether a coroutine that a call comes to is run by this side, and that coroutine.
@@ -54,6 +60,7 @@ impl<'a, 'py> PyHost<'a, 'py> {
             leaving: RefCell::default(),
             stopping: Stopping::default(),
             spares: false,
+            refuses: Cell::new(false),
             declines: Cell::new(false),
             defers: false,
             coroutine: RefCell::default(),
@@ -74,6 +81,10 @@ impl<'a, 'py> PyHost<'a, 'py> {
     pub(crate) fn keeping(session: &'a Bound<'py, Session>) -> Self {
         Self { keeps: true, ..Self::new(session) }
     }
+}
+
+fn interruption() -> Error {
+    Error::new(Kind::Interrupted, "a signal handler raised while the call was waiting")
 }
 
 /// What an op is applied to.
@@ -213,15 +224,27 @@ impl Host for PyHost<'_, '_> {
     }
 
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
-        hub::notice(self.session.py());
-        self.session.py().detach(wait);
+        let py = self.session.py();
+        hub::notice(py);
+        // A signal that came just before the wait would not end it. Handlers run once without the signals held, since what they
+        // start inherits that, and once more for what came meanwhile.
+        let checked = self.interrupted();
+        let held = hold_signals();
+        match checked.and_then(|()| self.interrupted()) {
+            Ok(()) => py.detach(wait),
+            Err(_) => self.refuses.set(true),
+        }
+        drop(held);
     }
 
     fn interrupted(&self) -> EngineResult<()> {
+        if self.refuses.take() {
+            return Err(interruption());
+        }
         self.session.py().check_signals().map_err(|error| {
             let before = lock(&self.session.get().stashed).replace(error);
             drop(before);
-            Error::new(Kind::Interrupted, "a signal handler raised while the call was waiting")
+            interruption()
         })
     }
 
@@ -462,76 +485,8 @@ fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode
     Ok(if deep.is_truthy()? { Mode::Copy { trusted: trusted.is_truthy()? } } else { Mode::Shallow })
 }
 
-/// Whether the special method is the one by which an object lends its buffer.
-fn is_buffer(name: &Bound<'_, PyAny>) -> bool {
-    name.cast_exact::<PyString>().is_ok_and(|name| name == "__buffer__")
-}
-
-/// Whether it is one of those by which an object offers its columns to other libraries (Arrow's PyCapsule interface).
-fn is_arrow(name: &Bound<'_, PyAny>) -> bool {
-    let offers = |name: &str| name.starts_with("__arrow_c_") || name == "_export_to_c";
-    name.cast_exact::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(offers))
-}
-
-fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, 'py>) -> Result<Vec<Bound<'py, PyAny>>> {
-    let mut args = Vec::with_capacity(request.argc.min(8));
-    for place in 0..request.argc {
-        args.push(match argument(request.op, place) {
-            Argument::Name => decoder.name()?,
-            Argument::Positional => decoder.positional()?,
-            Argument::Keywords => decoder.keywords()?,
-            Argument::Value => decoder.value()?,
-        });
-    }
-    decoder.trailer()?;
-    Ok(args)
-}
-
 /// The names of an object's attributes, by value.
 fn dir<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let names = names::DIR.get(object.py())?.call1((object,))?;
     Ok(names.cast::<PyList>()?.to_tuple().into_any())
-}
-
-enum Argument {
-    Name,
-    Positional,
-    Keywords,
-    Value,
-}
-
-/// What the argument of an op at this place is.
-fn argument(op: Op, place: usize) -> Argument {
-    match (op, place) {
-        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special, 0) => Argument::Name,
-        (Op::Call, 1) | (Op::CallAttr, 2) => Argument::Keywords,
-        _ if is_positional(op, place) => Argument::Positional,
-        _ => Argument::Value,
-    }
-}
-
-/// Whether this argument of an op is the tuple of a call's positional arguments.
-pub(crate) fn is_positional(op: Op, place: usize) -> bool {
-    matches!((op, place), (Op::Call, 0) | (Op::CallAttr | Op::Special | Op::Operate | Op::Await, 1))
-}
-
-/// Whether there is a call's positional argument among those of this op.
-pub(crate) fn takes_arguments(op: Op) -> bool {
-    is_positional(op, 0) || is_positional(op, 1)
-}
-
-/// The positional and keyword arguments of a call, in order: the other side counts them the same way.
-pub(crate) fn arguments<'py>(op: Op, args: &[Bound<'py, PyAny>]) -> Vec<Bound<'py, PyAny>> {
-    let positional = args.iter().enumerate().find(|(place, _)| is_positional(op, *place));
-    let positional = positional.and_then(|(_, args)| args.cast::<PyTuple>().ok());
-    let keywords = keywords(op, args).into_iter().flat_map(|keywords| keywords.values());
-    positional.into_iter().flatten().chain(keywords).collect()
-}
-
-/// The keyword arguments of a call, if there are any.
-fn keywords<'a, 'py>(op: Op, args: &'a [Bound<'py, PyAny>]) -> Option<&'a Bound<'py, PyDict>> {
-    match (op, args) {
-        (Op::Call, [_, keywords]) | (Op::CallAttr, [_, _, keywords]) => keywords.cast().ok(),
-        _ => None,
-    }
 }

@@ -157,33 +157,25 @@ impl Session {
     #[pyo3(signature = (signal=9))]
     fn kill(&self, py: Python<'_>, signal: i32) -> PyResult<()> {
         self.ahead.stir();
-        match &self.child {
-            Some(child) => child.signal(signal).map_err(|error| Fault::from(error).into_py(py)),
-            None => Ok(()),
-        }
+        let sent = self.child.as_ref().map_or(Ok(()), |child| child.signal(signal));
+        sent.map_err(|error| Fault::from(error).into_py(py))
     }
 
     /// Wait until the child has ended, at most `seconds`; whether it has.
     #[pyo3(signature = (seconds=None))]
     fn wait(&self, py: Python<'_>, seconds: Option<f64>) -> bool {
         let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
-        match &self.child {
-            Some(child) => {
-                let ended = py.detach(|| child.wait(deadline)).is_some();
-                // The link is to know of a death before anybody closes it; whatever it finds, it keeps for the next call.
-                let _ = self.link.pump();
-                ended
-            }
-            None => true,
-        }
+        let Some(child) = &self.child else { return true };
+        let ended = py.detach(|| child.wait(deadline)).is_some();
+        // The link is to know of a death before anybody closes it; whatever it finds, it keeps for the next call.
+        let _ = self.link.pump();
+        ended
     }
 
     /// How the child ended: the `ChildDied` that says so, or None while it lives.
     fn obituary<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match &self.child {
-            Some(child) if child.exit().is_some() => Ok(Some(self.death(py)?.into_value(py).into_bound(py).into_any())),
-            _ => Ok(None),
-        }
+        let Some(_) = self.child.as_ref().and_then(|child| child.exit()) else { return Ok(None) };
+        Ok(Some(self.death(py)?.into_value(py).into_bound(py).into_any()))
     }
 
     /// Something to wait on for the child's end that does not keep the session alive.

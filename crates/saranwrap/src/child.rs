@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::link::{Link, Side};
 use crate::sys::fd::{self, Bell, PollFd, PollFlags, Polled, poll};
 pub use crate::sys::process::Exit;
-use crate::sys::{descendants, process};
+use crate::sys::{descendants, process, signals};
 use crate::transport::Transport;
 use crate::transport::ring::Ring;
 use crate::transport::stream::Stream;
@@ -369,7 +369,7 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
-        process::block_signals();
+        signals::block_signals();
         while !self.has_ended() {}
         let held = self.voices.end();
         // Last, when the last words are complete: whoever waits for the exit may ask for them at once.

@@ -1,5 +1,6 @@
 //! Descriptors, processes and shared memory, as this platform has them.  The only `unsafe` of the engine; no protocol and no policy.
 
+pub mod signals;
 pub mod fd;
 pub mod process;
 pub mod descendants;

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::fd::{Bell, PollFd, PollFlags, Polled, poll};
+use super::signals::block_signals;
 
 /// How long a child's main thread gets to end in order once the parent is gone.
 const GRACE: Duration = Duration::from_millis(300);
@@ -122,17 +123,6 @@ impl Alarm {
             // SAFETY: tgkill takes three numbers and touches no memory of ours.
             unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), thread, signal) };
         }
-    }
-}
-
-/// Leave every signal to the other threads: one that lands here would not interrupt the thread that waits for it.
-pub fn block_signals() {
-    // SAFETY: `set` is filled by sigfillset before it is read, both calls get valid pointers for their whole length, and the
-    // mask of this thread alone is changed.
-    unsafe {
-        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigfillset(set.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }
 
