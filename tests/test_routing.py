@@ -217,6 +217,21 @@ def test_a_line_without_end_comes_in_parts_that_hold_whole_characters():
     assert all(len(line.encode()) <= 65536 for line in told.lines)
 
 
+@pytest.mark.parametrize("size", range(1, 12))
+def test_a_line_is_never_cut_within_a_character_however_it_comes(size):
+    from saranwrap._output import _Lines
+
+    text = "a\u20ac\U0001f40d" * 20
+    data = text.encode()
+    parts = []
+    lines = _Lines(parts.append, 16)
+    for start in range(0, len(data), size):
+        lines.feed(data[start : start + size])
+    lines.end()
+    assert "".join(part.decode() for part in parts) == text
+    assert all(len(part) <= 16 for part in parts)
+
+
 def test_a_function_that_raises_is_reported_and_told_the_next_line(monkeypatch):
     reported = []
     monkeypatch.setattr(threading, "excepthook", reported.append)

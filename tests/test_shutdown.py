@@ -78,6 +78,14 @@ SILENT = {
     for _ in range(20):
         begun.acquire()
     """,
+    "daemon threads call without end": """
+    def call():
+        while True:
+            p.gmtime(0).tm_year
+    for _ in range(4):
+        threading.Thread(target=call, daemon=True).start()
+    time.sleep(0.05)
+    """,
     "a daemon thread waits in a callback": """
     begun = threading.Event()
     q = saranwrap.wrap(map)

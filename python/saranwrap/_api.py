@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from saranwrap import _home, _output, _pulse, _restart, _values, _zygote
 from saranwrap._ahead import Prefetch
 from saranwrap._deadlines import current
 from saranwrap._members import Proxy
-from saranwrap._native import OPS, Ref, Session, Val, use_hubs
+from saranwrap._native import OPS, Ref, Session, Val, begin_to_end, use_hubs
 from saranwrap._output import Output, Sink
 from saranwrap._restart import Restart
 from saranwrap._whereabouts import locate, session_of
@@ -32,6 +33,8 @@ Concurrency = Literal["serial", "asyncio"] | int
 
 # A child that is asked to close ends by itself within this many seconds, or is killed.
 _CLOSING = 5.0
+# At exit, other threads get this many seconds to come to where they can sleep.
+_LAST_TURNS = 0.02
 
 # A child serves on no more threads than this.
 _MOST_THREADS = 1024
@@ -615,12 +618,16 @@ def _short(obj: object) -> str:
 
 
 def _close_all() -> None:
-    """At exit: what children say last is told, and every thread that waits for one wakes before the interpreter goes.
+    """At exit: what children say last is told, and every other thread that uses one sleeps before the interpreter goes.
 
     Where there are no such threads, the other children live on. What is in a module or in a cycle is destroyed after this, and its
     `__del__` may use a proxy, as it may use a local object. The last links end with this process, and the children by that.
     """
     others = any(thread.is_alive() and not thread.name.startswith("saranwrap-") for thread in _other_threads())
+    if others:
+        begin_to_end()
+        # Long enough for those that are about to ask something to get so far.
+        time.sleep(_LAST_TURNS)
     sessions = [session for session in _sessions if others or _output.has_listener(session)]
     for session in sessions:
         with contextlib.suppress(SaranwrapError):

@@ -115,10 +115,11 @@ class _Lines:
         begun = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         for line in lines:
             self._receive(line)
-        while len(begun) >= self._longest:
+        # What is just as long may end within a character, whose rest has not come.
+        while len(begun) > self._longest:
             cut = self._longest
             # Not within a character, which has three more bytes at most.
-            while cut > self._longest - 4 and cut < len(begun) and begun[cut] & 0xC0 == 0x80:
+            while cut > self._longest - 4 and begun[cut] & 0xC0 == 0x80:
                 cut -= 1
             self._receive(begun[:cut])
             begun = begun[cut:]

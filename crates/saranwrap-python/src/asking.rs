@@ -15,6 +15,7 @@ use saranwrap::wire::{Reader, Writer};
 use crate::ahead::{Cursor, lock};
 use crate::convert::{Decoder, Encoder, Mark, Mode, Told};
 use crate::deadlines::Limit;
+use crate::ending;
 use crate::fault::{Fault, Result, exception, named};
 use crate::host::{PyHost, arguments, is_positional, takes_arguments};
 use crate::hub::{self, Waiting};
@@ -217,6 +218,9 @@ impl Session {
     ) -> PyResult<T> {
         let py = slf.py();
         let session = slf.get();
+        if ending::concerns_us() {
+            py.detach(ending::hold);
+        }
         session.check_here(py)?;
         let limit = Limit::here(py, session.timeout())?;
         let waiter = hub::waiter(slf)?;

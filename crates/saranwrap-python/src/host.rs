@@ -21,6 +21,7 @@ use saranwrap::wire::{Reader, Writer};
 use crate::ahead::lock;
 use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
 use crate::deadlines::Bounded;
+use crate::ending;
 use crate::fault::{Fault, Result};
 use crate::guard;
 use crate::hub;
@@ -231,7 +232,10 @@ impl Host for PyHost<'_, '_> {
         let checked = self.interrupted();
         let held = hold_signals();
         match checked.and_then(|()| self.interrupted()) {
-            Ok(()) => py.detach(wait),
+            Ok(()) => py.detach(|| {
+                wait();
+                ending::hold();
+            }),
             Err(_) => self.refuses.set(true),
         }
         drop(held);

@@ -13,6 +13,7 @@ mod batch;
 mod buffer;
 mod callsite;
 mod chains;
+mod ending;
 mod classes;
 mod convert;
 mod deadlines;
@@ -52,6 +53,8 @@ mod _native {
     use crate::buffer::{Buffer, BufferProxy, offers_buffer};
     #[pymodule_export]
     use crate::deadlines::{close_block, open_block};
+    #[pymodule_export]
+    use crate::ending::begin_to_end;
     #[pymodule_export]
     use crate::flight::{Call, abandon, pump, start};
     #[pymodule_export]

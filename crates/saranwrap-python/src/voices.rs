@@ -11,6 +11,7 @@ use saranwrap::child::{self, Voice};
 use saranwrap::{Destination, Says};
 
 use crate::ahead::lock;
+use crate::ending;
 use crate::session::Session;
 
 /// Listens to a child.
@@ -24,6 +25,7 @@ impl Listener {
     /// Wait for something that is to be told, and take it: (0 for notes, 1 for stdout, 2 for stderr; bytes). None when there will be
     /// nothing more.
     fn hear<'py>(&self, py: Python<'py>) -> Option<(usize, Bound<'py, PyBytes>)> {
+        ending::go_on();
         let (voice, said) = py.detach(|| self.inner.hear())?;
         Some((voice as usize, PyBytes::new(py, &said)))
     }

@@ -222,6 +222,11 @@ pub fn current_cpu() -> u64 {
     u64::try_from(cpu + 1).unwrap_or(0)
 }
 
+/// Whether this is the thread that the process began with, or that it was forked by.
+pub fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
+}
+
 /// Whether this thread may run on more than one processor.
 pub fn has_company() -> bool {
     rustix::thread::sched_getaffinity(None).is_ok_and(|cpus| cpus.count() > 1)
