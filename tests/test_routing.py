@@ -221,7 +221,7 @@ def test_a_line_without_end_comes_in_parts_that_hold_whole_characters():
 def test_a_line_is_never_cut_within_a_character_however_it_comes(size):
     from saranwrap._output import _Lines
 
-    text = "a\u20ac\U0001f40d" * 20
+    text = "a\u20ac\U0001f40d" * 20 + "\n" + "\u20ac" * 30 + "\n\nrest"
     data = text.encode()
     parts = []
     lines = _Lines(parts.append, 16)

@@ -32,6 +32,11 @@ def processes_with(marker: str) -> list[str]:
     return found
 
 
+def is_asleep(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
+
+
 def run(script: str, send: int | None = None):
     """Run a program; what it came to, once none of its processes is left."""
     marker = f"SARANWRAP_SCENE={uuid.uuid4()}"
@@ -48,6 +53,7 @@ def run(script: str, send: int | None = None):
             first = ""
             if send is not None:
                 first = program.stdout.readline()
+                assert settled(lambda: is_asleep(program.pid))
                 program.send_signal(send)
             out, err = program.communicate(timeout=30)
         except subprocess.TimeoutExpired:

@@ -114,16 +114,19 @@ class _Lines:
         # Behind a carriage return there may come the rest of a line's end.
         begun = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         for line in lines:
-            self._receive(line)
-        # What is just as long may end within a character, whose rest has not come.
-        while len(begun) > self._longest:
+            self._receive(self._cut(line))
+        self._begun = self._cut(begun)
+
+    def _cut(self, line: bytes) -> bytes:
+        """Give on what is too much for one line; the rest is returned. What is not too much may lack the rest of a character."""
+        while len(line) > self._longest:
             cut = self._longest
             # Not within a character, which has three more bytes at most.
-            while cut > self._longest - 4 and begun[cut] & 0xC0 == 0x80:
+            while cut > self._longest - 4 and line[cut] & 0xC0 == 0x80:
                 cut -= 1
-            self._receive(begun[:cut])
-            begun = begun[cut:]
-        self._begun = begun
+            self._receive(line[:cut])
+            line = line[cut:]
+        return line
 
     def end(self) -> None:
         if self._begun:
