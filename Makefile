@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SECONDS ?= 60
+MINUTES ?= 5
 # What the one extension module is to serve.
 VERSIONS ?= 3.11 3.12 3.13 3.14
 
@@ -125,6 +126,10 @@ bench-rust: ## measure the rooms of the engine by themselves (ARGS='name' narrow
 .PHONY: instructions
 instructions: ## count the instructions of a call with callgrind, where valgrind is installed
 	bench/instructions
+
+.PHONY: soak
+soak: build ## everything at once for MINUTES=5, with children that are killed meanwhile
+	$(BIN)/python -m tests.soak $(MINUTES)
 
 .PHONY: fuzz
 fuzz: ## feed mutated bytes to the decoders, SECONDS=60 for each target

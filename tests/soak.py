@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 
+import pytest
 import saranwrap
 from saranwrap import aio
 
@@ -256,12 +257,8 @@ def made(there, chance):
 
 
 def failed(there, _chance):
-    try:
+    with pytest.raises(ValueError, match="as told"):
         there.fail("as told")
-    except ValueError as error:
-        assert str(error) == "as told"
-    else:
-        raise AssertionError("it did not raise")
 
 
 def called_back(there, chance):

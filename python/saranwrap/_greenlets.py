@@ -24,7 +24,10 @@ def strand() -> int:
 
 def waiter(session: Session) -> tuple[Front, Any, Callable[[float | None], None]] | None:
     """What the current greenlet waits with. None where it has to block: there is no hub, or it is the hub itself."""
-    hub = _gevent_hub() or _eventlet_hub()
+    hub = _gevent_hub()
+    if hub is None:
+        # A greenlet that has not begun is false, so that `or` would not do.
+        hub = _eventlet_hub()
     if hub is None:
         return None
     flows = _all.get(hub)

@@ -361,5 +361,9 @@ class wrapped:  # noqa: N801  it is used as a function
 
 def _words(steps: tuple[Step, ...]) -> str:
     """A path as it was written down, near enough."""
-    names: dict[int, Callable[[Step], str]] = {GETATTR: lambda step: f".{step[1]}", GETITEM: lambda step: f"[{step[1]!r}]", CALL: lambda _: "(...)"}
+    names: dict[int, Callable[[Step], str]] = {
+        GETATTR: lambda step: f".{step[1]}",
+        GETITEM: lambda step: f"[{step[1]!r}]",
+        CALL: lambda _: "(...)",
+    }
     return "".join(names[step[0]](step) for step in steps)
