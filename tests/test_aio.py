@@ -1,6 +1,7 @@
 """In an event loop a proxy is awaited: the same sentences under asyncio, uvloop and trio."""
 
 import asyncio
+import importlib.util
 import time
 
 import pytest
@@ -22,6 +23,17 @@ def under_uvloop(main):
 
 def under_trio(main):
     return pytest.importorskip("trio").run(main)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pipe_of_libuv():
+    """It opens a pipe when it is first used, and keeps it."""
+    if importlib.util.find_spec("uvloop") is not None:
+
+        async def main():
+            pass
+
+        under_uvloop(main)
 
 
 @pytest.fixture(params=[under_asyncio, under_uvloop, under_trio], ids=["asyncio", "uvloop", "trio"])
@@ -340,3 +352,18 @@ def test_in_a_child_with_a_loop_coroutines_run_at_the_same_time(run):
             return await together(wait, wait, set_it)
 
     assert run(main) == [True, True, "set"]
+
+
+def test_a_deadline_of_the_block_bounds_what_is_awaited(run):
+    async def main():
+        async with aio.wrapped(awaited) as m:
+            box = await m.make()
+            with (
+                pytest.raises(saranwrap.CallTimeout, match=r"\.forever\(\.\.\.\) was not over within 0.05 s"),
+                saranwrap.timeout(0.05),
+            ):
+                await box.forever()
+            with saranwrap.timeout(20):
+                return await box.add(1, 2)
+
+    assert run(main) == 3

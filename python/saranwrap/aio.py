@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
 from saranwrap import _api
+from saranwrap._deadlines import current
 from saranwrap._fronts import (
     AWAIT,
     CALL,
@@ -22,7 +23,7 @@ from saranwrap._fronts import (
 )
 from saranwrap._native import Session
 from saranwrap._whereabouts import locate
-from saranwrap.errors import NotTransparent
+from saranwrap.errors import CallTimeout, NotTransparent
 
 __all__ = [
     "Remote",
@@ -185,7 +186,31 @@ def _ask(root: _Root, steps: tuple[Step, ...]) -> Awaitable[Any]:
     loop = _running()
     if loop is None or root.loop is not loop:
         root.flow, root.loop = _flow_of(root.session, loop), loop
-    return root.flow.ask(root.target, steps)  # type: ignore[no-any-return]
+    asking = root.flow.ask(root.target, steps)
+    limit = current()
+    return asking if limit is None else _bounded(asking, *limit, steps, loop)
+
+
+async def _bounded(asking: Awaitable[Any], left: float, seconds: float, steps: tuple[Step, ...], loop: Any) -> Any:
+    """What is asked, within the deadline of the block around it (`saranwrap.timeout`)."""
+    if loop is None:
+        import trio
+
+        with trio.move_on_after(max(0.0, left)):
+            return await asking
+    else:
+        import asyncio
+
+        try:
+            async with asyncio.timeout(left) as scope:
+                return await asking
+        except TimeoutError:
+            # It may have been raised by what was asked.
+            if not scope.expired():
+                raise
+    act = _words(steps) or "it"
+    story = f"{act} was not over within {seconds:g} s: it was told to stop, and may go on in the child for a moment"
+    raise CallTimeout(story, seconds, "abandoned", act)
 
 
 def _running() -> Any:

@@ -410,7 +410,8 @@ fn a_server_that_another_one_interrupts_is_calmed() {
         for name in 0..2 {
             let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
             scope.spawn(move || {
-                let soon = Instant::now() + Duration::from_millis(20);
+                // Time for both to be begun: one that is late before that is declined.
+                let soon = Instant::now() + Duration::from_secs(1);
                 let late = link.ask(&Toy::new(&link, name, &shared), &request("meet", 0), Some(soon));
                 assert_eq!(late.err().unwrap().kind(), Kind::TimedOut);
             });
