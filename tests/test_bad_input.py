@@ -40,7 +40,15 @@ def liar(tmp_path):
         file = tmp_path / "steps.json"
         file.write_text(json.dumps(steps))
         return Session.spawn(
-            sys.executable, ["-I", "-S", lie.__file__, str(file)], None, None, ([], [""], None), (), trust, "stream"
+            sys.executable,
+            ["-I", "-S", lie.__file__, str(file)],
+            None,
+            None,
+            ([], [""], None),
+            (),
+            trust,
+            "stream",
+            (-1, -1),
         )
 
     return start
@@ -145,7 +153,7 @@ def test_a_child_that_is_killed_before_it_greets(liar):
 
 def test_a_program_that_knows_nothing_of_us():
     with pytest.raises(saranwrap.ChildDied) as caught:
-        Session.spawn("/bin/false", [], None, None, ([], [""], None), (), False, "stream")
+        Session.spawn("/bin/false", [], None, None, ([], [""], None), (), False, "stream", (-1, -1))
     assert caught.value.returncode == 1
     assert caught.value.pid
 
@@ -1144,14 +1152,14 @@ def test_a_directory_that_is_a_file(tmp_path):
 @pytest.mark.parametrize("program", ["/no/such/python", "no-such-python", "/", __file__])
 def test_an_interpreter_that_is_none(program):
     with pytest.raises(saranwrap.Refused, match="could not start") as caught:
-        Session.spawn(program, ["-c", "pass"], None, None, ([], [""], None), (), False, "stream")
+        Session.spawn(program, ["-c", "pass"], None, None, ([], [""], None), (), False, "stream", (-1, -1))
     assert program in str(caught.value)
 
 
 @pytest.mark.parametrize("program", ["", "a\0b"])
 def test_an_interpreter_that_cannot_be_named(program):
     with pytest.raises((saranwrap.Refused, ValueError)):
-        Session.spawn(program, [], None, None, ([], [""], None), (), False, "stream")
+        Session.spawn(program, [], None, None, ([], [""], None), (), False, "stream", (-1, -1))
 
 
 def test_a_missing_interpreter_names_the_act_and_the_program(monkeypatch):

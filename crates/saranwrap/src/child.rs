@@ -204,10 +204,14 @@ impl Child {
         if self.exit().is_some() {
             return Ok(());
         }
-        process::send_signal(self.shared.pidfd.as_fd(), signal).map_err(|error| {
-            let name = process::signal_name(signal);
-            Error::os(format!("could not send {name} to the child (pid {})", self.pid), error)
-        })
+        match process::send_signal(self.shared.pidfd.as_fd(), signal) {
+            // It has ended since that was asked, and was reaped.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            sent => sent.map_err(|error| {
+                let name = process::signal_name(signal);
+                Error::os(format!("could not send {name} to the child (pid {})", self.pid), error)
+            }),
+        }
     }
 
     /// Wait until it has ended; `None` when the deadline passes first.
