@@ -20,7 +20,6 @@ from saranwrap._api import (
     wrapped,
 )
 from saranwrap._deadlines import timeout
-from saranwrap._futures import start
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
@@ -45,6 +44,7 @@ from saranwrap.errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from saranwrap._executor import Executor
+    from saranwrap._futures import start
     from saranwrap._isolated import isolated
     from saranwrap._pool import Pool, map, pool  # noqa: A004  it is `saranwrap.map`
 
@@ -55,6 +55,7 @@ LATER = {
     "isolated": "_isolated",
     "map": "_pool",
     "pool": "_pool",
+    "start": "_futures",
 }
 
 

@@ -173,10 +173,6 @@ impl Child {
 
     /// End it at once, and with it the processes that it has started.
     pub fn kill(&self) -> Result<()> {
-        if self.forgotten.load(Ordering::Acquire) || self.exit().is_some() {
-            return self.signal(libc::SIGKILL);
-        }
-        kill_all(self.pid, &self.shared);
         self.signal(libc::SIGKILL)
     }
 
@@ -195,7 +191,7 @@ impl Child {
         Some(Listener { voices: Arc::clone(self.voices.get()?), wake: Arc::clone(&self.shared.wake) })
     }
 
-    /// Send it a signal.
+    /// Send it a signal.  SIGKILL, of which it hears nothing, goes to the processes that it has started as well.
     pub fn signal(&self, signal: i32) -> Result<()> {
         if self.forgotten.load(Ordering::Acquire) {
             return Err(Error::refused("this child belongs to another process"));
@@ -203,6 +199,9 @@ impl Child {
         // A process that has ended needs no signal any more.
         if self.exit().is_some() {
             return Ok(());
+        }
+        if signal == libc::SIGKILL {
+            kill_all(self.pid, &self.shared);
         }
         match process::send_signal(self.shared.pidfd.as_fd(), signal) {
             // It has ended since that was asked, and was reaped.
