@@ -456,7 +456,7 @@ fn a_deadline_ends_a_call() {
     let world = World::new(pair());
     let (is_holding, let_go) = gates(&world.childs);
     let parent = world.parent(1);
-    let soon = Instant::now() + Duration::from_millis(20);
+    let soon = Instant::now() + Duration::from_millis(500);
     let answer = world.link.ask(&parent, &request("hold", 0), Some(soon));
     assert_eq!(answer.err().unwrap().kind(), Kind::TimedOut);
     is_holding.recv().unwrap();
@@ -472,7 +472,7 @@ fn a_deadline_holds_though_others_keep_the_link_busy() {
     let late = std::thread::scope(|scope| {
         let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
         let asking = scope.spawn(move || {
-            let soon = Instant::now() + Duration::from_millis(30);
+            let soon = Instant::now() + Duration::from_millis(500);
             let toy = Toy::new(&link, 1, &shared);
             link.ask(&toy, &request("hold", 0), Some(soon)).map(|answer| answer.outcome)
         });
@@ -602,7 +602,7 @@ fn another_version_is_refused_by_name() {
 fn a_silent_peer_runs_into_the_deadline() {
     let (ours, _theirs) = pair();
     let link = Link::new(ours, Side::Parent);
-    let soon = Instant::now() + Duration::from_millis(20);
+    let soon = Instant::now() + Duration::from_millis(500);
     let error = link.hello(&Hello::ours(Vec::new()), Some(soon)).unwrap_err();
     assert_eq!(error.kind(), Kind::TimedOut);
 }
