@@ -420,16 +420,17 @@ def test_the_callback_comes_though_the_child_is_replaced_at_once():
     for _ in range(10):
         die(p)
         assert p.sep == os.sep
-    assert settled(lambda: len(deaths) == 10)
+    assert settled(lambda: len(deaths) == 10), deaths
 
 
 def test_many_threads_restart_once():
     p = saranwrap.wrap(os, restart=Restart(max=1))
     pid = p.getpid()
-    killed, seen = threading.Event(), collections.Counter()
+    begun, seen = threading.Barrier(9), collections.Counter()
 
     def use():
-        pids = set()
+        pids = {p.getpid()}
+        begun.wait()
         while len(pids) < 2:
             try:
                 pids.add(p.getpid())
@@ -440,8 +441,8 @@ def test_many_threads_restart_once():
     threads = [threading.Thread(target=use) for _ in range(8)]
     for thread in threads:
         thread.start()
+    begun.wait()
     os.kill(pid, signal.SIGKILL)
-    killed.set()
     for thread in threads:
         thread.join(60)
     assert seen["done"] == 8

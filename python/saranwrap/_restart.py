@@ -18,11 +18,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from saranwrap import _valued
+from saranwrap import _deadlines, _valued
 from saranwrap._members import RemoteAttribute
 from saranwrap._native import OPS, IteratorBase, ProxyBase, Session, move_root, take_root
 from saranwrap._remote import RemoteType, own_attribute, raw_dict
-from saranwrap.errors import ChildDied, LinkClosed, Refused, SaranwrapError, StaleProxy, TooManyRestarts
+from saranwrap.errors import CallTimeout, ChildDied, LinkClosed, Refused, SaranwrapError, StaleProxy, TooManyRestarts
 
 _IMPORT = OPS["import"]
 _set_class = object.__dict__["__class__"].__set__
@@ -157,9 +157,12 @@ class Supervisor:
         with self._alone():
             session = self.session
             kept = None if self._plan.recycle == "always" else sum(root() is not None for root in self._roots())
+            # Before it is: whoever finds its link closed an instant later is to know that the user did not close it.
+            self._retired = session
             if session.retire(kept):
-                self._retired = session
                 self._replace(session)
+            else:
+                self._retired = None
 
     def of_class(self) -> Session:
         """The session of a class that was wrapped. What cannot be asked any more is for whoever asks to hear."""
@@ -223,12 +226,15 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._lock:
+        left, seconds = _deadlines.current() or (math.inf, math.inf)
+        if not self._lock.acquire(timeout=min(max(left, 0.0), threading.TIMEOUT_MAX)):
+            raise _too_late(seconds)
+        try:
             self._replacing = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._replacing = None
+            yield
+        finally:
+            self._replacing = None
+            self._lock.release()
 
     def _start(self) -> Session:
         session = self._begin()
@@ -310,8 +316,12 @@ class Supervisor:
             died = last if isinstance(last, ChildDied) else ChildDied(str(last))
             message = f"the child was restarted {recent} times within {plan.within:g} s, as often as it may be, and died again: {last}"
             raise TooManyRestarts(message, died.pid, died.returncode, died.signal, died.last_words) from last
-        if self._ended.wait(max(0.0, self._due - now)):
+        wait = max(0.0, self._due - now)
+        left, seconds = _deadlines.current() or (math.inf, math.inf)
+        if self._ended.wait(min(wait, left, threading.TIMEOUT_MAX)):
             raise LinkClosed("the child was closed while it was about to be restarted")
+        if left < wait:
+            raise _too_late(seconds)
 
     def _roots(self) -> Iterator[weakref.ref[Any]]:
         yield from [root for root in self._modules.values() if root is not None]
@@ -361,6 +371,10 @@ class Supervisor:
                 message = f"cannot restart: what was wrapped was {_what(root)}, and is {_what(successor)} now"
                 raise Refused(message) from error
         move_root(root, successor)
+
+
+def _too_late(seconds: float) -> CallTimeout:
+    return CallTimeout(f"restarting a child took longer than {seconds} s", seconds, "unsent", "restarting a child")
 
 
 def _what(proxy: Any) -> str:

@@ -243,7 +243,11 @@ impl Session {
             None => {
                 session.link.ask(host, out.as_slice(), limit.map(|limit| limit.at).into_iter().chain(deadline).min())
             }
-            Some(waiter) => Self::ask_hub(host, slf, &waiter, out.as_slice(), limit)?,
+            Some(waiter) => {
+                let sooner = deadline.filter(|&at| limit.is_none_or(|limit| at < limit.at));
+                let limit = sooner.map(|at| Limit { at, seconds: 0.0 }).or(limit);
+                Self::ask_hub(host, slf, &waiter, out.as_slice(), limit)?
+            }
         };
         let answer = answer.map_err(|error| match limit {
             Some(limit) if host.stopping.is_late(&error) => host.stopping.late(slf, &error, &limit, out.as_slice()),

@@ -114,17 +114,18 @@ impl Pending {
         self.calls.len()
     }
 
-    /// No answer will come any more.  What has come can still be taken.
+    /// Nobody need wait any more.  What has come can still be taken.
+    ///
+    /// An answer may come all the same: another thread has read it just before the link was found to be broken, and files it now.
+    /// So what waits is abandoned and not forgotten; else the last answer of a child that died would look like a lie.
     pub(crate) fn fail_all(&mut self) -> Vec<Arc<Bell>> {
         let mut bells = Vec::new();
-        self.calls.retain(|_, call| match call {
-            Call::Answered(..) => true,
-            Call::Waiting(bell) => {
+        for call in self.calls.values_mut() {
+            if let Call::Waiting(bell) = call {
                 bells.extend(bell.take());
-                false
+                *call = Call::Abandoned;
             }
-            Call::Abandoned => false,
-        });
+        }
         bells
     }
 }
@@ -179,5 +180,9 @@ mod tests {
         pending.complete(answer(1), 5).unwrap();
         assert_eq!(pending.fail_all().len(), 1);
         assert!(pending.take(1).is_some());
+        assert!(pending.take(2).is_none());
+        // Read before the end, and filed after it.
+        assert!(matches!(pending.complete(answer(2), 6), Ok(Completed::Unwanted(_))));
+        assert!(pending.complete(answer(2), 7).is_err());
     }
 }

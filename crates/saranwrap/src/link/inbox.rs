@@ -243,6 +243,11 @@ impl Inbox {
         (self.pending.len(), self.serving.len())
     }
 
+    /// Whether nothing is under way, and no answer that has come is still to be decoded: it may bring objects.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way() == (0, 0) && self.undecoded.is_empty()
+    }
+
     /// A call has been served.
     pub(super) fn served(&mut self, id: u64) -> Option<Service> {
         self.serving.remove(&id)

@@ -205,7 +205,7 @@ impl Link {
     /// End the conversation as [`close`](Self::close) does, unless something is under way or was asked since the first `asked` calls.
     /// Whether it has ended: then a call that was about to be made fails without a byte of it having gone.
     pub fn retire(&self, asked: u64) -> bool {
-        let is_idle = |state: &State| state.inbox.under_way() == (0, 0) && self.calls.load(Ordering::Relaxed) == asked;
+        let is_idle = |state: &State| state.inbox.is_idle() && self.calls.load(Ordering::Relaxed) == asked;
         self.at_home().is_ok() && self.end(Error::closed("the link was closed"), Parting::Bye, is_idle)
     }
 
