@@ -402,6 +402,8 @@ fn several_threads_serve_at_once() {
 #[test]
 fn a_server_that_another_one_interrupts_is_calmed() {
     let world = World::new(pair());
+    // Or the first call of the first server would not be noted.
+    world.child_link.expect_company();
     let (link, shared) = (Arc::clone(&world.child_link), Arc::clone(&world.childs));
     let second = std::thread::spawn(move || link.serve(&Toy::new(&link, 600, &shared)));
     let barrier = Arc::new(std::sync::Barrier::new(3));
@@ -410,7 +412,8 @@ fn a_server_that_another_one_interrupts_is_calmed() {
         for name in 0..2 {
             let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
             scope.spawn(move || {
-                let soon = Instant::now() + Duration::from_millis(20);
+                // Time for both to be begun: one that is late before that is declined.
+                let soon = Instant::now() + Duration::from_secs(1);
                 let late = link.ask(&Toy::new(&link, name, &shared), &request("meet", 0), Some(soon));
                 assert_eq!(late.err().unwrap().kind(), Kind::TimedOut);
             });
@@ -428,7 +431,10 @@ fn a_server_that_another_one_interrupts_is_calmed() {
         told
     });
     assert_ne!(told[0], told[1]);
-    world.parent(1).number("who", 0).unwrap();
+    // Until both late answers are here: a server that is still about to send one would find the link ended.
+    while world.parents.discarded.lock().unwrap().len() < 2 {
+        world.parent(1).number("who", 0).unwrap();
+    }
     world.link.close();
     world.serving.join().unwrap().unwrap();
     second.join().unwrap().unwrap();
@@ -450,7 +456,7 @@ fn a_deadline_ends_a_call() {
     let world = World::new(pair());
     let (is_holding, let_go) = gates(&world.childs);
     let parent = world.parent(1);
-    let soon = Instant::now() + Duration::from_millis(20);
+    let soon = Instant::now() + Duration::from_millis(500);
     let answer = world.link.ask(&parent, &request("hold", 0), Some(soon));
     assert_eq!(answer.err().unwrap().kind(), Kind::TimedOut);
     is_holding.recv().unwrap();
@@ -466,7 +472,7 @@ fn a_deadline_holds_though_others_keep_the_link_busy() {
     let late = std::thread::scope(|scope| {
         let (link, shared) = (Arc::clone(&world.link), Arc::clone(&world.parents));
         let asking = scope.spawn(move || {
-            let soon = Instant::now() + Duration::from_millis(30);
+            let soon = Instant::now() + Duration::from_millis(500);
             let toy = Toy::new(&link, 1, &shared);
             link.ask(&toy, &request("hold", 0), Some(soon)).map(|answer| answer.outcome)
         });
@@ -596,7 +602,7 @@ fn another_version_is_refused_by_name() {
 fn a_silent_peer_runs_into_the_deadline() {
     let (ours, _theirs) = pair();
     let link = Link::new(ours, Side::Parent);
-    let soon = Instant::now() + Duration::from_millis(20);
+    let soon = Instant::now() + Duration::from_millis(500);
     let error = link.hello(&Hello::ours(Vec::new()), Some(soon)).unwrap_err();
     assert_eq!(error.kind(), Kind::TimedOut);
 }
