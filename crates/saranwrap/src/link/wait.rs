@@ -282,7 +282,7 @@ impl Link {
         Err(Error::died(format!("the {} ended", self.side.other().name())))
     }
 
-    fn receive(&self, me: &Arc<Bell>) -> Result<Received> {
+    pub(super) fn receive(&self, me: &Arc<Bell>) -> Result<Received> {
         let mut frames = Vec::new();
         let received = self.transport.receive(&mut frames);
         self.state().file(self.side, &mut frames, me)?;
