@@ -11,9 +11,10 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from saranwrap import _tasks
 from saranwrap._api import _check_start
+from saranwrap._deadlines import timeout
 from saranwrap._runner import Raised, Runner, Unprepared, Unreadable
 from saranwrap._zygote import Start
-from saranwrap.errors import CallTimeout, SaranwrapError
+from saranwrap.errors import CallTimeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,7 +71,8 @@ def isolated(
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be greater than 0, not {limit!r}")
     _check_start(env, cwd)
-    settings = {"trust": trust, "env": env, "cwd": cwd, "start": start}
+    # Whoever limits a call wants it to end: there is no grace.
+    settings = {"trust": trust, "env": env, "cwd": cwd, "start": start, "grace": 0.0}
     limits = timeout, memory, max_tasks_per_child
     if function is None:
         return lambda function: _isolate(function, settings, limits)
@@ -149,25 +151,18 @@ class _Isolation:
         return _tasks.pack(_tasks.call_at_home, (self.function, self.name, args, kwargs), {})
 
     def _within(self, runner: Runner, task: bytes) -> Any:
-        timeout = self.limits[0]
-        if timeout is None:
-            return runner.run(task)
-        deadline = _Deadline(timeout, runner)
+        seconds = self.limits[0]
         try:
-            return runner.run(task)
-        except SaranwrapError as error:
-            if not deadline.passed:
-                raise
-            raise CallTimeout(
-                f"{self.name[1]} did not return within {timeout:g} s, so its child was killed",
-                timeout,
-                "killed",
-                self.name[1],
-            ) from error
-        finally:
-            if deadline.over():
-                # It may have been killed just after it had answered.
+            return timeout(seconds).call(runner.run, task)
+        except CallTimeout as error:
+            if error.stopped == "killed":
+                # It may have answered just before, and look alive.
                 runner.close()
+            if error.seconds != seconds or error.stopped != "killed":
+                # Of a block around the call, or before anything went.
+                raise
+            story = f"{self.name[1]} did not return within {seconds:g} s, so its child was killed"
+            raise CallTimeout(story, seconds, "killed", self.name[1]) from error
 
     def _borrow(self) -> Runner:
         _, memory, most = self.limits
@@ -205,29 +200,3 @@ def _end_if_spent(runner: Runner, error: BaseException) -> None:
     if isinstance(error, MemoryError | KeyboardInterrupt):
         runner.kill()
         runner.close()
-
-
-class _Deadline:
-    """Kills a child when its time has come. `lock` guards the two marks: a call that has ended is not timed out any more."""
-
-    def __init__(self, seconds: float, runner: Runner) -> None:
-        self.lock = threading.Lock()
-        self.passed = self.ended = False
-        self.runner = runner
-        self.timer = threading.Timer(seconds, self._pass)
-        self.timer.daemon = True
-        self.timer.start()
-
-    def _pass(self) -> None:
-        with self.lock:
-            if self.ended:
-                return
-            self.passed = True
-        self.runner.kill()
-
-    def over(self) -> bool:
-        """The call has ended. Whether its time had come before that."""
-        with self.lock:
-            self.ended = True
-        self.timer.cancel()
-        return self.passed

@@ -13,6 +13,7 @@ use crate::host::{Applied, Host, Outcome};
 use crate::message::{self, Frame, Header, MAX_BODY};
 use crate::sys::fd::Bell;
 use crate::sys::process;
+use crate::transport::Received;
 use crate::wire::Writer;
 
 /// How many bytes of answers a child may leave unread while it goes on asking.
@@ -46,6 +47,10 @@ impl Link {
         let served = self.serve_until_the_end(host, &bell);
         if self.at_home().is_err() {
             return served;
+        }
+        if matches!(&served, Err(error) if error.kind() == Kind::Died) {
+            // An answer could not be sent any more.  The other side may have said Bye before that, and nobody has read it yet.
+            while matches!(self.receive(&bell), Ok(Received::More)) {}
         }
         let mut state = self.state();
         state.crew.dismiss(&bell);

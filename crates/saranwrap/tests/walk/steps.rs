@@ -241,6 +241,8 @@ fn a_call_that_is_given_up_before_it_begins_is_declined() {
 #[test]
 fn the_end_of_a_call_that_was_given_up_is_waited_for() {
     let world = World::new(pair());
+    // The interruption is that of a sleep, which whoever looks for the answer and finds it does not begin.
+    world.link.set_spin(Duration::ZERO);
     let (is_holding, let_go) = gates(&world.childs);
     let parent = world.parent(1);
     parent.interrupt.set(true);
