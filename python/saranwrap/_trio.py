@@ -96,13 +96,16 @@ async def _answer(call: Call, coroutine: Any) -> None:
 
 async def _read(flow: weakref.ref[Flow], front: Front) -> None:
     """The one reader of a flow. It ends with it, or with the link."""
-    while front.alive:
+    while True:
         # First: it is the turn that asks for the descriptor to tell of what comes next.
         living = flow()
         if living is None:
             return
         living.turn()
         del living
+        # After the turn, which tells those who wait: another thread may have found that the link ended.
+        if not front.alive:
+            return
         await trio.lowlevel.wait_readable(front.fileno())
 
 
