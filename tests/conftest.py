@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from saranwrap import _zygote
+
+# A shell that runs this in the background has these ignored, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(_number, signal.SIG_DFL)
 
 
 @pytest.fixture(params=["cold", "warm"])

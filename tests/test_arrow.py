@@ -23,6 +23,8 @@ LARGE = 20_000
 @pytest.fixture(scope="module")
 def house():
     with saranwrap.Child() as child:
+        # It loads `logging`, whose records are listened to from then on, and not from some test on.
+        child.wrap_module("tests.arrows")
         yield child
 
 

@@ -15,7 +15,6 @@ use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Applied, GivenUp, Host, Outcome};
 use saranwrap::link::Side;
 use saranwrap::op::{Op, Request};
-use saranwrap::sys::signals::hold_signals;
 use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::lock;
@@ -227,18 +226,14 @@ impl Host for PyHost<'_, '_> {
     fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
         let py = self.session.py();
         hub::notice(py);
-        // A signal that came just before the wait would not end it. Handlers run once without the signals held, since what they
-        // start inherits that, and once more for what came meanwhile.
-        let checked = self.interrupted();
-        let held = hold_signals();
-        match checked.and_then(|()| self.interrupted()) {
+        // A signal that came before the wait would not end it.
+        match self.interrupted() {
             Ok(()) => py.detach(|| {
                 wait();
                 ending::hold();
             }),
             Err(_) => self.refuses.set(true),
         }
-        drop(held);
     }
 
     fn interrupted(&self) -> EngineResult<()> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::patience::Naps;
 use super::serve::Stay;
 use super::wait::{Turn, Want};
 use super::{Link, chain, header, release_frame};
@@ -53,8 +54,9 @@ impl Link {
         let id = self.new_call();
         let _stay = self.open(id, chain, &bell)?;
         self.post_call(host, id, chain, body)?;
+        let mut naps = Naps::new();
         loop {
-            match self.turn(host, Want::Answer(id), &bell, deadline) {
+            match self.turn(host, Want::Answer(id), &bell, deadline, &mut naps) {
                 Turn::Answer(frame, order) => return Ok(self.answer_of(frame, order)),
                 Turn::Failed(error) => return Err(error),
                 Turn::Interrupted => {
@@ -76,11 +78,11 @@ impl Link {
     fn give_up(&self, host: &dyn Host, id: u64, error: Error, bell: &Arc<Bell>) -> Error {
         self.cancel(id);
         let since = Instant::now();
-        let mut interrupted = None;
+        let (mut interrupted, mut naps) = (None, Naps::new());
         loop {
             let is_behind = self.usable().is_ok() && self.state().inbox.pending.is_behind(id, bell);
             let Some(until) = host.given_up(&GivenUp { why: &error, since, is_behind }) else { break };
-            match self.turn(host, Want::Answer(id), bell, Some(until)) {
+            match self.turn(host, Want::Answer(id), bell, Some(until), &mut naps) {
                 Turn::Answer(frame, order) => {
                     let answer = self.answer_of(frame, order);
                     host.ended(answer.outcome, &answer.body);

@@ -1,11 +1,11 @@
-//! How long a thread looks at memory before it sleeps: longer where looking would have been enough, shorter where it was not.  Who looks,
-//! and at what, is not known here.
+//! How long a thread looks at memory before it sleeps, and how long it sleeps: longer where looking would have been enough, shorter
+//! where it was not.  Who looks, and at what, is not known here.
 //!
 //! Sleeping and being woken costs tens of microseconds, looking costs a processor.  The rule is that of KVM's halt polling: a wait
 //! that slept, and would have been over within the bound, doubles the limit; one that took longer halves it, down to nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much longer a wait takes that sleeps: a wait that is over this long after the bound would have been over within it.
 const WAKING: Duration = Duration::from_micros(50);
@@ -49,6 +49,29 @@ impl Patience {
         let limit =
             if waited <= bound + WAKING { (self.limit() * 2).max(bound / 4).min(bound) } else { self.limit() / 2 };
         self.limit.store(if limit < LEAST { 0 } else { nanos(limit) }, Ordering::Relaxed);
+    }
+}
+
+/// How long the sleeps of one wait last at most, before the host is asked whether there is anything that did not end them.
+///
+/// A signal that comes after the host looked and before the thread sleeps does not end the sleep, nor does one that another thread
+/// was chosen for.  The sleeps grow, so that a long wait costs nothing: what was missed is found before the wait is twice as long.
+#[derive(Debug)]
+pub(super) struct Naps {
+    next: Duration,
+}
+
+impl Naps {
+    /// From the shortest one on.
+    pub(super) fn new() -> Self {
+        Self { next: Duration::from_millis(10) }
+    }
+
+    /// When the one that begins now is over.
+    pub(super) fn begin(&mut self) -> Option<Instant> {
+        let nap = self.next;
+        self.next = nap.saturating_mul(2);
+        Instant::now().checked_add(nap)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::chain::{self, Visit};
 use super::inbox::Settlement;
+use super::patience::Naps;
 use super::wait::{Turn, Want};
 use super::{Link, Side, State, header, release_frame};
 use crate::error::{Error, Kind, Result};
@@ -158,14 +159,18 @@ impl Link {
     }
 
     fn serve_until_the_end(&self, host: &dyn Host, bell: &Arc<Bell>) -> Result<()> {
+        let mut naps = Naps::new();
         for turn in 1u64.. {
             if turn.is_multiple_of(TURNS) {
                 host.detached(&mut || {});
             }
-            match self.turn(host, Want::Call, bell, None) {
+            match self.turn(host, Want::Call, bell, None, &mut naps) {
                 Turn::Failed(error) => return Err(error),
                 Turn::Interrupted => host.interrupted()?,
-                turn => self.attend(host, turn, bell)?,
+                turn => {
+                    self.attend(host, turn, bell)?;
+                    naps = Naps::new();
+                }
             }
         }
         Ok(())

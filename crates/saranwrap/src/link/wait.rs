@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::inbox::{Filed, Settlement};
-use super::patience::Patience;
+use super::patience::{Naps, Patience};
 use super::{Link, Side, State};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
@@ -43,7 +43,7 @@ pub(super) enum Turn {
     Serve(Frame),
     /// Give up: the link is broken.
     Failed(Error),
-    /// Ask the host whether to go on.
+    /// Ask the host whether to go on: a signal came, or may have come.
     Interrupted,
     /// Give up: it is late.
     TimedOut,
@@ -99,7 +99,14 @@ impl State {
 
 impl Link {
     /// What this thread has to do next; looks for it, and then waits, outside the host's world, when there is nothing yet.
-    pub(super) fn turn(&self, host: &dyn Host, want: Want, me: &Arc<Bell>, deadline: Option<Instant>) -> Turn {
+    pub(super) fn turn(
+        &self,
+        host: &dyn Host,
+        want: Want,
+        me: &Arc<Bell>,
+        deadline: Option<Instant>,
+        naps: &mut Naps,
+    ) -> Turn {
         // The host's code may have forked meanwhile.
         if let Err(error) = self.at_home() {
             return Turn::Failed(error);
@@ -119,7 +126,7 @@ impl Link {
             return turn;
         }
         let mut turn = None;
-        host.detached(&mut || turn = Some(self.wait(want, me, deadline)));
+        host.detached(&mut || turn = Some(self.wait(want, me, deadline, naps)));
         // A host that does not wait when told to may have a reason, and says so when asked.
         turn.unwrap_or_else(|| {
             self.state().crew.abdicate(me);
@@ -164,7 +171,7 @@ impl Link {
     pub(super) fn wait_for_hello(&self, deadline: Option<Instant>) -> Result<Hello> {
         let me = super::chain::bell()?;
         loop {
-            match self.wait(Want::Hello, &me, deadline) {
+            match self.wait(Want::Hello, &me, deadline, &mut Naps::new()) {
                 Turn::Hello(body) => return Hello::decode(&body),
                 Turn::Failed(error) => return Err(error),
                 Turn::TimedOut => {
@@ -198,8 +205,10 @@ impl Link {
         }
     }
 
-    fn wait(&self, want: Want, me: &Arc<Bell>, deadline: Option<Instant>) -> Turn {
+    fn wait(&self, want: Want, me: &Arc<Bell>, deadline: Option<Instant>, naps: &mut Naps) -> Turn {
         let patience = self.patience(want);
+        let nap = naps.begin();
+        let until = deadline.into_iter().chain(nap).min();
         let (limit, since) = (patience.limit(), Instant::now());
         let mut state = self.state();
         state.crew.join(me, want == Want::Call);
@@ -214,10 +223,11 @@ impl Link {
             let leads = state.crew.lead(me);
             drop(state);
             let limit = limit.saturating_sub(since.elapsed());
-            let round = if leads { self.lead(me, deadline, limit) } else { follow(me, deadline) };
-            let interrupted = matches!(round, Ok(Polled::Interrupted));
+            let round = if leads { self.lead(me, until, limit) } else { follow(me, until) };
             // By the clock: where other threads have much to say, a poll of this one may never time out.
-            late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let now = Instant::now();
+            late = deadline.is_some_and(|deadline| now >= deadline);
+            let interrupted = matches!(round, Ok(Polled::Interrupted)) || nap.is_some_and(|nap| now >= nap);
             if let Err(error) = round {
                 self.break_with(error);
             }
@@ -228,7 +238,8 @@ impl Link {
             }
         };
         let waited = since.elapsed();
-        if waited > limit {
+        // A wait that goes on says nothing yet.
+        if waited > limit && !matches!(turn, Turn::Interrupted) {
             patience.slept(waited);
         }
         state.crew.leave(me);

@@ -14,8 +14,6 @@ use rustix::net::{
     SendFlags, Shutdown, SocketFlags, SocketType,
 };
 
-use super::signals::mask_before;
-
 /// The lowest descriptor for what must not collide with 0, 1 and 2 or with what programs call by number.
 const HIGH: i32 = 10;
 
@@ -103,29 +101,12 @@ pub fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<Pol
         // A deadline beyond the range of the clock is none worth keeping exactly.
         Timespec::try_from(left.min(Duration::from_secs(1 << 30))).unwrap_or_default()
     });
-    let polled = match mask_before() {
-        Some(mask) => poll_with_mask(fds, timeout.as_ref(), &mask),
-        None => rustix::event::poll(fds, timeout.as_ref()),
-    };
-    match polled {
+    match rustix::event::poll(fds, timeout.as_ref()) {
         Ok(0) => Ok(Polled::TimedOut),
         Ok(_) => Ok(Polled::Ready),
         Err(Errno::INTR) => Ok(Polled::Interrupted),
         Err(errno) => Err(errno.into()),
     }
-}
-
-// Both are the kernel's `struct pollfd`.
-const _: () = assert!(size_of::<PollFd<'_>>() == size_of::<libc::pollfd>());
-
-/// Wait with these signals blocked, and no others: the mask is changed and the wait begun in one step.
-fn poll_with_mask(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>, mask: &libc::sigset_t) -> Result<usize, Errno> {
-    let timeout = timeout.map(|timeout| libc::timespec { tv_sec: timeout.tv_sec, tv_nsec: timeout.tv_nsec });
-    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: rustix passes its PollFd to the kernel as a pollfd, which it is laid out as; the slice, the time and the mask outlive
-    // the call, and the kernel writes to nothing but the `revents` of the slice.
-    let ready = unsafe { libc::ppoll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, timeout, mask) };
-    usize::try_from(ready).map_err(|_| Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
 }
 
 /// Wakes a thread that waits in [`poll`].  An eventfd rather than a condition variable, so that the wait can watch sockets

@@ -41,7 +41,7 @@ pub struct Toy {
     pub interrupt: std::cell::Cell<bool>,
     /// What is waited for before that.
     pub when: std::cell::RefCell<Option<Receiver<()>>>,
-    /// Whether interruptions end calls.
+    /// Whether the next interruption ends a call.
     pub give_up: std::cell::Cell<bool>,
     /// How many more times it waits for a call that was given up.
     pub patience: std::cell::Cell<u64>,
@@ -55,7 +55,7 @@ impl Toy {
             shared: Arc::clone(shared),
             interrupt: false.into(),
             when: None.into(),
-            give_up: true.into(),
+            give_up: false.into(),
             patience: 0.into(),
         }
     }
@@ -210,7 +210,7 @@ impl Host for Toy {
     }
 
     fn interrupted(&self) -> Result<()> {
-        if self.give_up.get() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
+        if self.give_up.take() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
     }
 
     fn queued_releases(&self) -> Vec<(u64, u64)> {

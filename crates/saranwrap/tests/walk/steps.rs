@@ -207,6 +207,7 @@ fn an_interrupted_call_is_given_up_and_its_answer_discarded() {
     let (is_holding, let_go) = gates(&world.childs);
     let parent = world.parent(1);
     parent.interrupt.set(true);
+    parent.give_up.set(true);
     parent.when.replace(Some(is_holding));
     assert_eq!(parent.number("hold", 0).unwrap_err().kind(), Kind::Interrupted);
     let_go.send(()).unwrap();
@@ -246,6 +247,7 @@ fn the_end_of_a_call_that_was_given_up_is_waited_for() {
     let (is_holding, let_go) = gates(&world.childs);
     let parent = world.parent(1);
     parent.interrupt.set(true);
+    parent.give_up.set(true);
     parent.when.replace(Some(is_holding));
     parent.patience.set(1000);
     let_go.send(()).unwrap();
@@ -448,8 +450,19 @@ fn an_interruption_that_means_nothing_is_survived() {
     let world = World::new(pair());
     let parent = world.parent(1);
     parent.interrupt.set(true);
-    parent.give_up.set(false);
     assert_eq!(parent.number("who", 0).unwrap(), 500);
+    world.end();
+}
+
+#[test]
+fn an_interruption_that_did_not_end_the_wait_is_found() {
+    let world = World::new(pair());
+    let (is_holding, let_go) = gates(&world.childs);
+    let parent = world.parent(1);
+    parent.give_up.set(true);
+    assert_eq!(parent.number("hold", 0).unwrap_err().kind(), Kind::Interrupted);
+    is_holding.recv().unwrap();
+    let_go.send(()).unwrap();
     world.end();
 }
 
