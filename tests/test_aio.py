@@ -1,6 +1,7 @@
 """In an event loop a proxy is awaited: the same sentences under asyncio, uvloop and trio."""
 
 import asyncio
+import contextlib
 import importlib.util
 import time
 
@@ -8,7 +9,7 @@ import pytest
 import saranwrap
 from saranwrap import aio
 
-from tests import awaited
+from tests import awaited, stops
 
 
 def under_asyncio(main):
@@ -44,6 +45,20 @@ def run(request):
 @pytest.fixture(params=[under_asyncio, under_uvloop], ids=["asyncio", "uvloop"])
 def run_asyncio(request):
     return request.param
+
+
+async def give_up(asked):
+    """Await it for a moment, and be cancelled."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        trio = pytest.importorskip("trio")
+        with trio.move_on_after(0.05):
+            await asked()
+    else:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await asked()
 
 
 async def together(*jobs):
@@ -359,11 +374,76 @@ def test_a_deadline_of_the_block_bounds_what_is_awaited(run):
         async with aio.wrapped(awaited) as m:
             box = await m.make()
             with (
-                pytest.raises(saranwrap.CallTimeout, match=r"\.forever\(\.\.\.\) was not over within 0.05 s"),
+                pytest.raises(saranwrap.CallTimeout, match=r"\.forever\(\.\.\.\) took longer than 0.05 s: it was int"),
                 saranwrap.timeout(0.05),
             ):
                 await box.forever()
             with saranwrap.timeout(20):
                 return await box.add(1, 2)
+
+    assert run(main) == 3
+
+
+def test_a_deadline_of_the_child_bounds_what_is_awaited(run):
+    async def main():
+        async with aio.wrapped(awaited, timeout=0.1) as m:
+            box = await m.make()
+            with pytest.raises(saranwrap.CallTimeout) as caught:
+                await box.forever()
+            return caught.value.stopped, caught.value.seconds, await box.add(1, 2)
+
+    assert run(main) == ("interrupted", 0.1, 3)
+
+
+def test_what_does_not_stop_is_killed(run):
+    async def main():
+        async with aio.wrapped(stops, timeout=0.1, grace=0.2) as m:
+            with pytest.raises(saranwrap.CallTimeout, match="did not stop within 0.2 s and was killed") as caught:
+                await m.stubborn()
+            with pytest.raises(saranwrap.ChildDied, match="SIGKILL"):
+                await m.note(1)
+            return caught.value.stopped
+
+    assert run(main) == "killed"
+
+
+def test_what_is_late_behind_another_call_costs_no_child(run):
+    async def main():
+        async with aio.wrapped(stops, grace=0.1) as m:
+            note, plain = await m.note, aio.proxy(m)
+            first = saranwrap.start(plain.time.sleep, 0.6)
+            with pytest.raises(saranwrap.CallTimeout) as caught, saranwrap.timeout(0.1):
+                await note(1)
+            assert not first.done()
+            return caught.value.stopped, first.result(20), await m.done.__len__()
+
+    assert run(main) == ("cancelled", None, 0)
+
+
+def test_the_child_knows_what_is_left(run):
+    async def main():
+        async with aio.wrapped(saranwrap) as m:
+            with saranwrap.timeout(20):
+                one, path = await m.timeout.left(), await m.timeout.left().__round__(9)
+            return 0 < one <= 20 and 0 < path <= 20 and await m.timeout.left() is None
+
+    assert run(main)
+
+
+def test_what_was_cancelled_is_interrupted_in_the_child(run):
+    async def main():
+        async with aio.wrapped(stops) as m:
+            for function in stops.BLOCKING:
+                await give_up(getattr(m, function.__name__))
+            return await m.time.sleep(0)
+
+    assert run(main) is None
+
+
+def test_a_function_can_be_had(run):
+    async def main():
+        async with aio.wrapped(awaited) as m:
+            make = await m.make
+            return await (await make()).add(1, 2)
 
     assert run(main) == 3

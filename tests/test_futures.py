@@ -6,7 +6,7 @@ import threading
 import pytest
 import saranwrap
 
-from tests import awaited
+from tests import awaited, stops
 
 
 @pytest.fixture
@@ -153,3 +153,53 @@ def test_plain_calls_go_on_beside_it(box):
 def test_what_is_no_proxy_is_refused():
     with pytest.raises(TypeError, match="proxy"):
         saranwrap.start(len, [])
+
+
+@pytest.mark.parametrize("how", ["block", "child"])
+def test_a_deadline_bounds_a_future(how):
+    with saranwrap.wrapped(stops, timeout=0.1 if how == "child" else None) as remote:
+        with saranwrap.timeout(0.1 if how == "block" else None):
+            future = saranwrap.start(remote.sleeps)
+        with pytest.raises(
+            saranwrap.CallTimeout, match=r"\(\.\.\.\) took longer than 0\.1 s: it was interrupted"
+        ) as caught:
+            future.result(20)
+        assert (caught.value.stopped, caught.value.seconds) == ("interrupted", 0.1)
+        assert saranwrap.start(remote.note, 5).result(20) == 5
+
+
+def test_a_future_of_what_does_not_stop_costs_the_child():
+    remote = saranwrap.wrap(stops, grace=0.2)
+    with saranwrap.timeout(0.1):
+        future = saranwrap.start(remote.stubborn)
+    with pytest.raises(saranwrap.CallTimeout, match="was killed") as caught:
+        future.result(20)
+    assert caught.value.stopped == "killed"
+
+
+def test_a_future_that_waits_for_room_is_bound_too():
+    with saranwrap.wrapped(stops) as remote:
+        sleeps, note = remote.sleeps, remote.note
+        asleep = [saranwrap.start(sleeps) for _ in range(1000)]
+        with saranwrap.timeout(0.1):
+            waits = saranwrap.start(note, 1)
+        with pytest.raises(saranwrap.CallTimeout) as caught:
+            waits.result(20)
+        assert caught.value.stopped == "unsent"
+        for future in asleep:
+            future.cancel()
+
+
+def test_a_deadline_that_is_not_reached_leaves_nothing():
+    with saranwrap.wrapped(stops) as remote, saranwrap.timeout(1000):
+        futures = [saranwrap.start(remote.left) for _ in range(10_000)]
+        assert all(0 < future.result(20) <= 1000 for future in futures)
+
+
+def test_what_is_cancelled_is_interrupted(box):
+    with saranwrap.wrapped(stops) as remote:
+        for function in stops.BLOCKING:
+            future = saranwrap.start(getattr(remote, function.__name__))
+            assert not future.done()
+            future.cancel()
+        assert saranwrap.start(remote.note, 0).result(20) == 0

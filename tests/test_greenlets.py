@@ -168,3 +168,28 @@ thread.start(); thread.join(20)
 print(found, wait([spawn(box.add, 2, 2)]))
 saranwrap.close(box)
 """) == ["[3]", "[4]"]
+
+
+def test_what_does_not_stop_is_killed_and_the_others_run_meanwhile(run):
+    body = """
+from tests import stops
+remote, turns = saranwrap.wrap(stops, timeout=0.1, grace=0.3), []
+def tick():
+    while True:
+        turns.append(1)
+        sleep(0.01)
+ticking = spawn(tick)
+try:
+    remote.stubborn()
+except saranwrap.CallTimeout as error:
+    print(error.stopped, len(turns) > 10)
+remote = saranwrap.wrap(stops, timeout=0.1)
+for function in stops.BLOCKING:
+    try:
+        getattr(remote, function.__name__)()
+    except saranwrap.CallTimeout as error:
+        assert error.stopped == "interrupted", error
+print(remote.note(5))
+ticking.kill()
+"""
+    assert run(body) == ["killed", "True", "5"]

@@ -7,9 +7,10 @@ import contextlib
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from saranwrap._fronts import MOST_CALLS, Flows, Step
+from saranwrap._fronts import MOST_CALLS, Flows, Limit, Step, late, unsent
 from saranwrap._native import Call, Front, Session, abandon, pump, start
 from saranwrap._serving import Steps
 from saranwrap.errors import SaranwrapError
@@ -40,13 +41,18 @@ class Flow:
         self._end = weakref.finalize(self, _retire, weakref.ref(loop), self._front)
         self._end.atexit = False
 
-    async def ask(self, target: int, steps: tuple[Step, ...]) -> Any:
+    async def ask(self, target: int, steps: tuple[Step, ...], limit: Limit | None = None) -> Any:
         """Ask for these steps, and await what the last one comes to."""
-        if self._queue or len(self._front) >= MOST_CALLS:
-            await self._room()
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[tuple[bool, Any]] = loop.create_future()
-        number = start(self._front, answer, target, steps)
+        until = None if limit is None else loop.time() + limit[0]
+        if self._queue or len(self._front) >= MOST_CALLS:
+            await self._room(until)
+        left = None if until is None else until - loop.time()
+        if limit is not None and left is not None and left <= 0:
+            raise unsent(limit, steps)
+        answer: asyncio.Future[tuple[bool | None, Any]] = loop.create_future()
+        number = start(self._front, answer, target, steps, left)
+        timer = None if until is None else loop.call_at(until, _expire, answer)
         if not self._looks:
             self._looks = True
             self._begun = time.perf_counter()
@@ -55,19 +61,50 @@ class Flow:
             good, value = await answer
         except BaseException:
             # The task was cancelled, or its coroutine closed.
-            abandon(self._front, number)
-            self._make_room()
+            self._leave(number)
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         if good:
             return value
+        if good is None and limit is not None:
+            raise await self._stop(number, limit, steps)
         try:
             raise value
         finally:
             # An exception holds its frames, and they must not hold it.
             del value
 
-    async def _room(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _leave(self, number: int) -> None:
+        """Nobody waits for this call any more: it is to end, and nothing here depends on when."""
+        stop = abandon(self._front, number)
+        self._make_room()
+        # At once, since the loop may be about to end.
+        if stop is not None and stop.nudge() is not None:
+            self._keep(_see_through(stop.nudge))
+
+    async def _stop(self, number: int, limit: Limit, steps: tuple[Step, ...]) -> BaseException:
+        """Have this call end, since it is late. Returns what to raise."""
+        stop = abandon(self._front, number)
+        self._make_room()
+        if stop is not None:
+            # It goes on to the end, though whoever waits may be cancelled.
+            await asyncio.shield(self._keep(_see_through(stop.push)))
+        return late(stop, limit, steps)
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run it in a task, which a loop would not hold."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _room(self, until: float | None) -> None:
+        """Wait until there is room for one more call, or the time is over."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        timer = None if until is None else loop.call_at(until, _let_pass, turn)
         self._queue.append(turn)
         try:
             await turn
@@ -75,6 +112,9 @@ class Flow:
             if turn.done() and not turn.cancelled():
                 self._make_room()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _make_room(self) -> None:
         room = MOST_CALLS - len(self._front)
@@ -116,9 +156,23 @@ class Flow:
         with contextlib.suppress(SaranwrapError):
             coroutine = call.serve()
         if coroutine is not None:
-            task = asyncio.get_running_loop().create_task(_answer(call, coroutine))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._keep(_answer(call, coroutine))
+
+
+def _let_pass(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
+
+
+def _expire(answer: asyncio.Future[tuple[bool | None, Any]]) -> None:
+    if not answer.done():
+        answer.set_result((None, None))
+
+
+async def _see_through(push: Callable[[], float | None]) -> None:
+    """Do what makes a call end, until it has."""
+    while (pause := push()) is not None:  # noqa: ASYNC110  there is something to do each time
+        await asyncio.sleep(pause)
 
 
 async def _answer(call: Call, coroutine: Any) -> None:

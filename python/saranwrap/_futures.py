@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import heapq
+import itertools
+import math
 import os
 import queue
 import select
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, ParamSpec, TypeVar
 
-from saranwrap._fronts import CALL, MOST_CALLS, Flows, Step
-from saranwrap._native import Call, Front, Session, abandon, pump
+from saranwrap._fronts import CALL, MOST_CALLS, Flows, Limit, Step, late, limit_of, unsent
+from saranwrap._native import Call, Front, Session, Stop, abandon, pump
 from saranwrap._native import start as begin
 from saranwrap._whereabouts import locate
 from saranwrap.errors import SaranwrapError
@@ -32,7 +36,8 @@ class Flow:
 
     def __init__(self, session: Session) -> None:
         self.front = Front(session)
-        self._waiting: deque[tuple[_Call, int, tuple[Step, ...]]] = deque()
+        self._waiting: deque[_Call] = deque()
+        self._endings = _Endings(self)
         self._beginner = threading.Lock()
         self._wakes: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._sleeps = True
@@ -41,32 +46,46 @@ class Flow:
         name = f"saranwrap-futures-{session.pid}"
         threading.Thread(target=_run, args=(me, self._wakes), name=name, daemon=True).start()
 
-    def submit(self, target: int, steps: tuple[Step, ...]) -> Future[Any]:
-        future = _Call(self)
-        self._waiting.append((future, target, steps))
+    def submit(self, target: int, steps: tuple[Step, ...], limit: Limit | None) -> Future[Any]:
+        future = _Call(self, target, steps, limit)
+        self._waiting.append(future)
         self.begin()
+        if future.until is not None:
+            self._endings.watch(future)
+            self.wake()
         return future
+
+    def wake(self) -> None:
+        """Have the thread look whether there is something to do."""
+        if self._sleeps:
+            self._sleeps = False
+            self._wakes.put(True)
+        else:
+            self.front.ring()
 
     def begin(self) -> None:
         """Begin the calls that wait, as long as there is room. One thread does, for all that come meanwhile."""
         while self._waiting and len(self.front) < MOST_CALLS and self._beginner.acquire(blocking=False):
             try:
                 while self._waiting and len(self.front) < MOST_CALLS:
-                    future, target, steps = self._waiting.popleft()
-                    if future.set_running_or_notify_cancel():
-                        self._begin(future, target, steps)
+                    future = self._waiting.popleft()
+                    if not future.expired and future.set_running_or_notify_cancel():
+                        self._begin(future)
             finally:
                 self._beginner.release()
 
-    def _begin(self, future: _Call, target: int, steps: tuple[Step, ...]) -> None:
+    def _begin(self, future: _Call) -> None:
+        left = future.left()
+        if left is not None and left <= 0:
+            future.set_exception(future.unsent())
+            return
         try:
-            future.number = begin(self.front, future, target, steps)
+            future.number = begin(self.front, future, future.target, future.steps, left)
         except BaseException as error:  # noqa: BLE001  it belongs to whoever asks for the result
             future.set_exception(error)
             return
         if self._sleeps:
-            self._sleeps = False
-            self._wakes.put(True)
+            self.wake()
 
     def turn(self, spin: float) -> None:
         """Take what has come."""
@@ -84,27 +103,61 @@ class Flow:
     def cancel(self, future: _Call) -> None:
         """It is on its way: have it stop in the child."""
         if future.number is not None:
-            abandon(self.front, future.number)
+            stop = abandon(self.front, future.number)
             with contextlib.suppress(Exception):
                 future.set_exception(CancelledError("the call was cancelled while it was on its way"))
             self.begin()
+            if stop is not None and (pause := stop.nudge()) is not None:
+                self._endings.add(stop.nudge, pause)
+                self.wake()
+
+    def pass_over(self, future: _Call) -> bool:
+        """Have one that still waits for room never begin. False when it has begun."""
+        with self._beginner:
+            if future.number is not None:
+                return False
+            future.expired = True
+            with contextlib.suppress(Exception):
+                future.set_exception(future.unsent())
+        # Somebody may have wanted to begin one meanwhile.
+        self.begin()
+        return True
+
+    def end_late(self) -> float | None:
+        """Do what is due about calls that are late or given up. In how many seconds there is more to do; None: nothing is."""
+        return self._endings.turn()
 
     def rests(self) -> bool:
         """Whether nothing is on its way, so that the thread may sleep; whoever begins the next call wakes it."""
-        if len(self.front):
+        if len(self.front) or self._endings:
             return False
         self._sleeps = True
         # Somebody may have begun one before that could be seen.
-        return not len(self.front)
+        return not (len(self.front) or self._endings)
 
 
 class _Call(Future[Any]):
     """A future whose `result` takes the answer itself where that comes soon."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, target: int, steps: tuple[Step, ...], limit: Limit | None) -> None:
         super().__init__()
         self._flow = flow
+        self.target = target
+        self.steps = steps
+        self.limit = limit
+        self.until = None if limit is None else time.monotonic() + limit[0]
         self.number: int | None = None
+        self.expired = False
+
+    def left(self) -> float | None:
+        """The seconds that are left for it."""
+        return None if self.until is None else self.until - time.monotonic()
+
+    def unsent(self) -> BaseException:
+        return unsent(self.limit or (0.0, 0.0), self.steps)
+
+    def late(self, stop: Stop | None) -> BaseException:
+        return late(stop, self.limit or (0.0, 0.0), self.steps)
 
     def result(self, timeout: float | None = None) -> Any:
         self._help()
@@ -124,6 +177,73 @@ class _Call(Future[Any]):
         if not self.done():
             with contextlib.suppress(SaranwrapError):
                 self._flow.turn(_SPIN)
+
+
+class _Endings:
+    """Calls that have a deadline, and those that are being stopped: what is to be done, and when."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = weakref.ref(flow)
+        self._lock = threading.Lock()
+        self._count = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], float | None], _Call | None]] = []
+        self._most = MOST_CALLS
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to be done, ever."""
+        with self._lock:
+            self._prune()
+        return bool(self._due)
+
+    def _prune(self) -> None:
+        """Forget the deadlines of what is over."""
+        self._due = [entry for entry in self._due if entry[3] is None or not entry[3].done()]
+        heapq.heapify(self._due)
+        self._most = max(MOST_CALLS, 2 * len(self._due))
+
+    def add(self, act: Callable[[], float | None], pause: float, future: _Call | None = None) -> None:
+        """Do this in so many seconds, unless the future is done by then; what it returns says when again."""
+        with self._lock:
+            heapq.heappush(self._due, (time.monotonic() + pause, next(self._count), act, future))
+            if len(self._due) > self._most:
+                self._prune()
+
+    def watch(self, future: _Call) -> None:
+        """Stop this call when its time is over."""
+        self.add(lambda: self._expire(future), future.left() or 0.0, future)
+
+    def turn(self) -> float | None:
+        """Do what is due. Returns in how many seconds more is; None when nothing is."""
+        while (act := self._next()) is not None:
+            again = act()
+            if again is not None:
+                self.add(act, again)
+        return self._due[0][0] - time.monotonic() if self._due else None
+
+    def _next(self) -> Callable[[], float | None] | None:
+        with self._lock:
+            is_due = self._due and self._due[0][0] <= time.monotonic()
+            return heapq.heappop(self._due)[2] if is_due else None
+
+    def _expire(self, future: _Call) -> None:
+        flow = self._flow()
+        if flow is None or future.done():
+            return
+        if flow.pass_over(future):
+            return
+        stop = None if future.number is None else abandon(flow.front, future.number)
+
+        def push() -> float | None:
+            pause = None if stop is None else stop.push()
+            if pause is None:
+                with contextlib.suppress(Exception):
+                    future.set_exception(future.late(stop))
+            return pause
+
+        flow.begin()
+        pause = push()
+        if pause is not None:
+            self.add(push, pause)
 
 
 def _serve(call: Call) -> None:
@@ -156,9 +276,10 @@ def _run(flow: weakref.ref[Flow], wakes: queue.SimpleQueue[bool]) -> None:
             # When the session has gone there is nobody to tell.
             with contextlib.suppress(SaranwrapError):
                 living.turn(0.0)
+            pause = living.end_late()
             if living.rests():
                 break
-            poll.poll()
+            poll.poll(None if pause is None else max(0, math.ceil(pause * 1e3)))
         del living, poll
 
 
@@ -186,6 +307,9 @@ def start(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Fut
         function: the proxy of something that can be called.
         args, kwargs: its arguments.
 
+    A deadline (`saranwrap.timeout`, the child's `timeout=`) holds from the moment of this call on: when it has passed and the call
+    has been stopped, `result` raises `CallTimeout`.
+
     Returns:
         a future. `cancel` keeps a call that has not begun from beginning. One that has begun is told to stop in the child;
         `cancel` is False then, as the future's contract says, and `result` raises `CancelledError`.
@@ -198,7 +322,7 @@ def start(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Fut
     if flow is None:
         flow = Flow(session)
         _flows.put(session, flow)
-    return flow.submit(target, ((CALL, args, kwargs or None),))
+    return flow.submit(target, ((CALL, args, kwargs or None),), limit_of(session))
 
 
 atexit.register(_end_all)

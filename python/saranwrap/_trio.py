@@ -11,8 +11,8 @@ from typing import Any
 import outcome
 import trio
 
-from saranwrap._fronts import MOST_CALLS, Flows, Step
-from saranwrap._native import Call, Front, Session, abandon, pump, start
+from saranwrap._fronts import MOST_CALLS, Flows, Limit, Step, late, unsent
+from saranwrap._native import Call, Front, Session, Stop, abandon, pump, start
 from saranwrap._serving import Steps
 from saranwrap.errors import SaranwrapError
 
@@ -27,15 +27,41 @@ class Flow:
         self._queue: deque[trio.lowlevel.Task] = deque()
         trio.lowlevel.spawn_system_task(_read, weakref.ref(self, _ringer(self._front)), self._front)
 
-    async def ask(self, target: int, steps: tuple[Step, ...]) -> Any:
+    async def ask(self, target: int, steps: tuple[Step, ...], limit: Limit | None = None) -> Any:
         """Ask for these steps, and wait for what the last one comes to."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        asked = _Asked()
+        try:
+            if limit is None:
+                return await self._ask(target, steps, asked)
+            with trio.move_on_after(limit[0]) as scope:
+                return await self._ask(target, steps, asked, scope)
+        except trio.Cancelled:
+            # At once, since the run may be about to end.
+            if asked.stop is not None and asked.stop.nudge() is not None:
+                trio.lowlevel.spawn_system_task(_see_through, asked.stop.nudge)
+            raise
+        if not asked.begun:
+            raise unsent(limit, steps)
+        if asked.stop is not None:
+            with trio.CancelScope(shield=True):
+                await _see_through(asked.stop.push)
+        raise late(asked.stop, limit, steps)
+
+    async def _ask(
+        self, target: int, steps: tuple[Step, ...], asked: _Asked, scope: trio.CancelScope | None = None
+    ) -> Any:
         while len(self._front) >= MOST_CALLS:
             await self._room()
-        number = start(self._front, trio.lowlevel.current_task(), target, steps)
+        left = None
+        if scope is not None and (left := scope.deadline - trio.current_time()) <= 0:
+            # It is cancelled here, and nothing has gone.
+            await trio.lowlevel.checkpoint()
+        number = start(self._front, trio.lowlevel.current_task(), target, steps, left)
+        asked.begun = True
 
         def give_up(_: object) -> trio.lowlevel.Abort:
-            abandon(self._front, number)
+            asked.stop = abandon(self._front, number)
             self._make_room()
             return trio.lowlevel.Abort.SUCCEEDED
 
@@ -76,6 +102,20 @@ class Flow:
                 coroutine = call.serve()
             if coroutine is not None:
                 trio.lowlevel.spawn_system_task(_answer, call, coroutine)
+
+
+class _Asked:
+    """How far a call has come."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.stop: Stop | None = None
+
+
+async def _see_through(push: Callable[[], float | None]) -> None:
+    """Do what makes a call end, until it has."""
+    while (pause := push()) is not None:  # noqa: ASYNC110  there is something to do each time
+        await trio.sleep(pause)
 
 
 def _ringer(front: Front) -> Callable[[object], None]:

@@ -73,7 +73,9 @@ def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
         if module == "builtins" and vars(builtins).get(qualname) is obj:
             return module, qualname
         if obj in HIDDEN_TYPES:
-            return "types", HIDDEN_TYPES[obj]
+            # A child may not name one that makes code: it is an object of the child.
+            is_refused = obj in _MAKERS_OF_CODE and not session.is_parent and id(obj) not in session.named
+            return None if is_refused else ("types", HIDDEN_TYPES[obj])
     name = _class_name(session, obj) if isinstance(obj, type) else _function_name(session, obj)
     if name is not None:
         # What went by name may come back by name. The object is kept so that its address stays its own.

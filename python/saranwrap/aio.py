@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
 from saranwrap import _api
-from saranwrap._deadlines import current
 from saranwrap._fronts import (
     AWAIT,
     CALL,
@@ -20,10 +19,12 @@ from saranwrap._fronts import (
     SPECIAL,
     Step,
     is_remote,
+    limit_of,
+    words,
 )
 from saranwrap._native import Session
 from saranwrap._whereabouts import locate
-from saranwrap.errors import CallTimeout, NotTransparent
+from saranwrap.errors import NotTransparent
 
 __all__ = [
     "Remote",
@@ -111,7 +112,7 @@ class Remote:
         return id(self._saran_root.proxy)
 
     def __repr__(self) -> str:
-        return f"<saranwrap.aio.Remote {_words(self._saran_steps) or 'object'} in pid {self._saran_root.session.pid}>"
+        return f"<saranwrap.aio.Remote {words(self._saran_steps) if self._saran_steps else 'object'} in pid {self._saran_root.session.pid}>"
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return _iterate(self)
@@ -186,31 +187,8 @@ def _ask(root: _Root, steps: tuple[Step, ...]) -> Awaitable[Any]:
     loop = _running()
     if loop is None or root.loop is not loop:
         root.flow, root.loop = _flow_of(root.session, loop), loop
-    asking = root.flow.ask(root.target, steps)
-    limit = current()
-    return asking if limit is None else _bounded(asking, *limit, steps, loop)
-
-
-async def _bounded(asking: Awaitable[Any], left: float, seconds: float, steps: tuple[Step, ...], loop: Any) -> Any:
-    """What is asked, within the deadline of the block around it (`saranwrap.timeout`)."""
-    if loop is None:
-        import trio
-
-        with trio.move_on_after(max(0.0, left)):
-            return await asking
-    else:
-        import asyncio
-
-        try:
-            async with asyncio.timeout(left) as scope:
-                return await asking
-        except TimeoutError:
-            # It may have been raised by what was asked.
-            if not scope.expired():
-                raise
-    act = _words(steps) or "it"
-    story = f"{act} was not over within {seconds:g} s: it was told to stop, and may go on in the child for a moment"
-    raise CallTimeout(story, seconds, "abandoned", act)
+    asking: Awaitable[Any] = root.flow.ask(root.target, steps, limit_of(root.session))
+    return asking
 
 
 def _running() -> Any:
@@ -382,13 +360,3 @@ class wrapped:  # noqa: N801  it is used as a function
 
     async def __aexit__(self, *_: object) -> None:
         await close(self._remote)
-
-
-def _words(steps: tuple[Step, ...]) -> str:
-    """A path as it was written down, near enough."""
-    names: dict[int, Callable[[Step], str]] = {
-        GETATTR: lambda step: f".{step[1]}",
-        GETITEM: lambda step: f"[{step[1]!r}]",
-        CALL: lambda _: "(...)",
-    }
-    return "".join(names[step[0]](step) for step in steps)

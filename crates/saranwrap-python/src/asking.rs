@@ -22,7 +22,7 @@ use crate::hub::{self, Waiting};
 use crate::loans::{self, Change, Key, Scope};
 use crate::names;
 use crate::session::Session;
-use crate::stopping;
+use crate::stopping::{self, Stop};
 
 /// What this side has to tell ahead of, or behind, what it asks.
 pub(crate) struct News<'a, 'py> {
@@ -35,8 +35,8 @@ pub(crate) struct News<'a, 'py> {
 
 impl<'a, 'py> News<'a, 'py> {
     /// Those of a request that begins its chain.
-    pub(crate) fn of_first(session: &'a Bound<'py, Session>, key: Key) -> Self {
-        Self { session, key, first: true, limit: None }
+    pub(crate) fn of_first(session: &'a Bound<'py, Session>, key: Key, limit: Option<Limit>) -> Self {
+        Self { session, key, first: true, limit }
     }
 
     pub(crate) fn py(&self) -> Python<'py> {
@@ -294,26 +294,20 @@ impl Session {
             front.await_answer(id, &waiter.greenlet);
             let waited = waiter.wait(limit.map(|limit| limit.left()));
             front.waits_no_more(id);
-            match waited {
-                Ok(()) if !limit.is_some_and(|limit| limit.is_over()) => {}
-                Ok(()) => {
-                    session.give_up(id);
-                    return Ok(Err(Error::new(Kind::TimedOut, "no answer came in time")));
-                }
-                Err(error) => {
-                    session.give_up(id);
-                    return Err(error);
-                }
+            if waited.is_ok() && !limit.is_some_and(|limit| limit.is_over()) {
+                continue;
             }
-        }
-    }
-
-    /// Nobody waits for this call any more: it is to stop there.
-    pub(crate) fn give_up(&self, id: u64) {
-        self.link.abandon(id);
-        if let Some(child) = &self.child {
-            // The child raises KeyboardInterrupt only in a call that was given up.
-            let _ = child.signal(2);
+            session.link.abandon(id);
+            let stop = Stop::of(slf, id);
+            if host.spares() {
+                return waited.map(|()| Err(stop.told_to(&host.stopping)));
+            }
+            // Who is thrown out of the wait leaves at once: its last deed is to have the call interrupted.
+            if let Err(error) = waited.and_then(|()| stop.see_through(|pause| waiter.wait(Some(pause)))) {
+                stop.nudge();
+                return Err(error);
+            }
+            return Ok(Err(stop.told_to(&host.stopping)));
         }
     }
 

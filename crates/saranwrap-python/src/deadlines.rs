@@ -44,10 +44,13 @@ impl Limit {
             (Some(around), Some(own)) if own.0 < around.0 => Some(own),
             (around, own) => around.or(own),
         };
-        Ok(earliest.and_then(|(left, seconds)| {
-            let at = Instant::now().checked_add(Duration::try_from_secs_f64(left).ok()?)?;
-            Some(Self { at, seconds })
-        }))
+        Ok(earliest.and_then(|(left, seconds)| Some(Self { seconds, ..Self::within(left)? })))
+    }
+
+    /// A number of seconds from now.
+    pub(crate) fn within(seconds: f64) -> Option<Self> {
+        let at = Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
+        Some(Self { at, seconds })
     }
 
     /// What is left of it.

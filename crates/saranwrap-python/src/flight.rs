@@ -14,12 +14,14 @@ use saranwrap::wire::{Reader, Writer};
 use crate::ahead::{Ahead, lock};
 use crate::asking::News;
 use crate::convert::{Decoder, Encoder, Mark, Mode, Report};
+use crate::deadlines::Limit;
 use crate::fault::{Fault, Result};
 use crate::front::{Flight, Form, Front};
 use crate::host::{PyHost, arguments, takes_arguments};
 use crate::loans::{Kept, Key, Scope};
 use crate::promise::Args;
 use crate::session::Session;
+use crate::stopping::Stop;
 
 /// One step of what is asked.
 struct Asked<'py> {
@@ -82,13 +84,15 @@ impl Drop for Departure<'_> {
     }
 }
 
-/// Begin a call: the steps, each on what the one before it came to. `token` comes back with the answer. Returns the id of the call.
+/// Begin a call: the steps, each on what the one before it came to. `token` comes back with the answer. The
+/// other side is told how many seconds are left for it. Returns the id of the call.
 #[pyfunction]
 pub(crate) fn start<'py>(
     front: &Bound<'py, Front>,
     token: Py<PyAny>,
     target: u64,
     steps: &Bound<'py, PyTuple>,
+    left: Option<f64>,
 ) -> PyResult<u64> {
     let py = front.py();
     let slf = &front.get().session(py)?;
@@ -102,7 +106,7 @@ pub(crate) fn start<'py>(
     let scope = Scope::resume(key, None);
     let mut out = Writer::with_capacity(64);
     let mut encoder = Encoder::new(slf, &mut out, key, Mode::Normal);
-    let form = match write(&mut encoder, &News::of_first(slf, key), target, &steps) {
+    let form = match write(&mut encoder, &News::of_first(slf, key, left.and_then(Limit::within)), target, &steps) {
         Ok(form) => form,
         Err(fault) => {
             encoder.take_back(&Mark::START);
@@ -136,7 +140,7 @@ fn write<'py>(encoder: &mut Encoder<'_, 'py>, news: &News<'_, 'py>, target: u64,
         _ => return write_steps(encoder, news, target, steps),
     };
     let (changes, modules) = news.told()?;
-    encoder.trailer(changes, &modules, None)?;
+    encoder.trailer(changes, &modules, news.left())?;
     Ok(form)
 }
 
@@ -148,7 +152,7 @@ fn write_steps<'py>(
 ) -> Result<Form> {
     Request { op: Op::Pipeline, target: 0, argc: 1 + steps.len() }.write(encoder.out());
     let (changes, modules) = news.told()?;
-    encoder.ahead(changes, &modules, None)?;
+    encoder.ahead(changes, &modules, news.left())?;
     for (place, step) in steps.iter().enumerate() {
         let last = place + 1 == steps.len();
         let target = if place == 0 { Target::Id(target) } else { Target::Promise(place as u64 - 1) };
@@ -159,16 +163,16 @@ fn write_steps<'py>(
     Ok(Form::Steps)
 }
 
-/// Give a call up: nobody is told of its answer, and it is to stop there.
+/// Give a call up: nobody is told of its answer, and it is cancelled there. What is to be done about one that goes on all the same is
+/// in what is returned; None when it is over.
 #[pyfunction]
-pub(crate) fn abandon(front: &Bound<'_, Front>, id: u64) {
-    if let Some(flight) = front.get().remove(id) {
-        let session = flight.session.get();
-        session.give_up(id);
-        session.link().end_chain(flight.key.1);
-        session.ahead.landed();
-        drop(flight);
-    }
+pub(crate) fn abandon(front: &Bound<'_, Front>, id: u64) -> Option<Stop> {
+    let flight = front.get().remove(id)?;
+    let session = flight.session.get();
+    session.link().abandon(id);
+    session.link().end_chain(flight.key.1);
+    session.ahead.landed();
+    Some(Stop::of(flight.session.bind(front.py()), id))
 }
 
 /// Move what has come, and say what came of it: `[(token, whether it is a value, value or exception), ...]`, the greenlets that

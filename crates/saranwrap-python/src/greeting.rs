@@ -68,7 +68,7 @@ pub(crate) fn greet(
         (Err(error), Some(limit)) if error.kind() == Kind::TimedOut && limit.is_over() => {
             let _ = session.get().child.as_ref().map(|child| child.kill());
             let story = format!("it did not greet in time (pid {}) and was killed", session.get().pid());
-            Err(stopping::timeout(py, &limit, "killed", "starting a child", &story))
+            Err(stopping::timeout(py, limit.seconds, "killed", "starting a child", &story))
         }
         (Err(error), _) => Err(session.get().explain(py, &error)),
     }

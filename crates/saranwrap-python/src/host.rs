@@ -72,6 +72,11 @@ impl<'a, 'py> PyHost<'a, 'py> {
         Self { spares: true, ..Self::new(session) }
     }
 
+    /// Whether a call that is given up is left to itself.
+    pub(crate) fn spares(&self) -> bool {
+        self.spares
+    }
+
     /// One that leaves a coroutine for later.
     pub(crate) fn deferring(session: &'a Bound<'py, Session>) -> Self {
         Self { defers: true, ..Self::new(session) }

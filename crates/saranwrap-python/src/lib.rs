@@ -74,6 +74,8 @@ mod _native {
     #[pymodule_export]
     use crate::session::Session;
     #[pymodule_export]
+    use crate::stopping::Stop;
+    #[pymodule_export]
     use crate::voices::{Listener, listener, post};
     #[pymodule_export]
     use crate::waiter::Waiter;

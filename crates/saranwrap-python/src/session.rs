@@ -118,6 +118,12 @@ impl Session {
         let _ = self.limits.set((timeout, grace));
     }
 
+    /// How long each call may take at most, in seconds.
+    #[getter(timeout)]
+    fn limit(&self) -> Option<f64> {
+        self.timeout()
+    }
+
     /// Ask for an op and wait for the answer.
     fn request<'py>(
         slf: &Bound<'py, Self>,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::message::{Frame, Kind};
 use crate::wire::Writer;
 
 /// How a call ended on the other side.
@@ -12,6 +13,13 @@ pub enum Outcome {
     Answered,
     /// The remote code raised; the body says what.
     Raised,
+}
+
+impl Outcome {
+    /// What the frame says that brought the answer.
+    pub(crate) fn of(frame: &Frame) -> Self {
+        if frame.header.kind == Kind::Raised { Self::Raised } else { Self::Answered }
+    }
 }
 
 /// What has come of a request.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::host::Outcome;
 use crate::message::Frame;
 use crate::sys::fd::Bell;
 
@@ -46,6 +47,10 @@ enum Call {
     Answered(Frame, u64),
     /// Nobody waits any more; the answer will still come.
     Abandoned,
+    /// The same, but somebody wants to know how it ends.
+    Watched,
+    /// It has ended so, and nobody has asked yet.
+    Ended(Outcome),
 }
 
 /// What an answer means for this side.
@@ -75,7 +80,11 @@ impl Pending {
                 *call = Call::Answered(frame, order);
                 Ok(Completed::Expected(bell))
             }
-            Call::Answered(..) => Err(Error::garbled(format!("a second answer to the call {id:#x}"))),
+            Call::Answered(..) | Call::Ended(_) => Err(Error::garbled(format!("a second answer to the call {id:#x}"))),
+            Call::Watched => {
+                *call = Call::Ended(Outcome::of(&frame));
+                Ok(Completed::Unwanted(frame.body))
+            }
             Call::Abandoned => {
                 self.calls.remove(&id);
                 Ok(Completed::Unwanted(frame.body))
@@ -83,10 +92,16 @@ impl Pending {
         }
     }
 
-    /// Whether a call that was asked before this one is still waited for, by another thread than the one with this bell.
-    pub(crate) fn is_behind(&self, id: u64, me: &Arc<Bell>) -> bool {
+    /// Whether a call that was asked before this one is still waited for, by somebody else than the thread with this bell.
+    pub(crate) fn is_behind(&self, id: u64, me: Option<&Arc<Bell>>) -> bool {
+        let is_mine = |bell: &Arc<Bell>| me.is_some_and(|me| Arc::ptr_eq(bell, me));
         let before = self.calls.iter().filter(|&(&other, _)| other < id);
-        before.into_iter().any(|(_, call)| matches!(call, Call::Waiting(Some(bell)) if !Arc::ptr_eq(bell, me)))
+        before.into_iter().any(|(_, call)| matches!(call, Call::Waiting(Some(bell)) if !is_mine(bell)))
+    }
+
+    /// Whether the answer to this call is still to come, though nobody may wait for it.
+    pub(crate) fn is_open(&self, id: u64) -> bool {
+        matches!(self.calls.get(&id), Some(Call::Waiting(_) | Call::Abandoned | Call::Watched))
     }
 
     /// The answer to a call, if it is here, with its number.
@@ -96,7 +111,7 @@ impl Pending {
         }
         match self.calls.remove(&id)? {
             Call::Answered(frame, order) => Some((frame, order)),
-            Call::Waiting(_) | Call::Abandoned => None,
+            Call::Waiting(_) | Call::Abandoned | Call::Watched | Call::Ended(_) => None,
         }
     }
 
@@ -107,6 +122,29 @@ impl Pending {
             *call = Call::Abandoned;
         }
         answer
+    }
+
+    /// Remember how this call ends, which was abandoned, until that is asked for.
+    pub(crate) fn watch(&mut self, id: u64) {
+        if let Some(call @ Call::Abandoned) = self.calls.get_mut(&id) {
+            *call = Call::Watched;
+        }
+    }
+
+    /// How a call that was watched ended, if it has. Nothing is remembered of that any more.
+    pub(crate) fn take_end(&mut self, id: u64) -> Option<Outcome> {
+        match self.calls.get(&id)? {
+            &Call::Ended(outcome) => self.calls.remove(&id).map(|_| outcome),
+            _ => None,
+        }
+    }
+
+    /// Nobody wants to know any more.
+    pub(crate) fn unwatch(&mut self, id: u64) {
+        self.take_end(id);
+        if let Some(call @ Call::Watched) = self.calls.get_mut(&id) {
+            *call = Call::Abandoned;
+        }
     }
 
     /// How many calls have not been answered, or have an answer that nobody has taken.
@@ -158,6 +196,21 @@ mod tests {
         assert!(pending.abandon(1).is_none());
         assert!(matches!(pending.complete(answer(1), 5), Ok(Completed::Unwanted(body)) if body == [7]));
         assert!(pending.complete(answer(1), 6).is_err());
+    }
+
+    #[test]
+    fn how_a_watched_call_ends_is_told_once() {
+        let mut pending = Pending::default();
+        pending.add(1, None);
+        pending.abandon(1);
+        pending.watch(1);
+        assert!(pending.is_open(1));
+        assert!(pending.take_end(1).is_none());
+        assert!(matches!(pending.complete(answer(1), 5), Ok(Completed::Unwanted(_))));
+        assert!(!pending.is_open(1));
+        assert!(pending.complete(answer(1), 6).is_err());
+        assert_eq!(pending.take_end(1), Some(Outcome::Answered));
+        assert_eq!((pending.take_end(1), pending.len()), (None, 0));
     }
 
     #[test]

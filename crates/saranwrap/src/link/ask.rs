@@ -80,7 +80,7 @@ impl Link {
         let since = Instant::now();
         let (mut interrupted, mut naps) = (None, Naps::new());
         loop {
-            let is_behind = self.usable().is_ok() && self.state().inbox.pending.is_behind(id, bell);
+            let is_behind = self.usable().is_ok() && self.state().inbox.pending.is_behind(id, Some(bell));
             let Some(until) = host.given_up(&GivenUp { why: &error, since, is_behind }) else { break };
             match self.turn(host, Want::Answer(id), bell, Some(until), &mut naps) {
                 Turn::Answer(frame, order) => {
@@ -148,6 +148,36 @@ impl Link {
         }
     }
 
+    /// Whether a call that was given up goes on there, as far as is known: its answer has not come, and the link has not ended.
+    pub fn goes_on(&self, id: u64) -> bool {
+        self.usable().is_ok() && self.state().inbox.pending.is_open(id)
+    }
+
+    /// Remember how a call ends that was given up just now: for [`end_of`](Self::end_of), until [`unfollow`](Self::unfollow).
+    pub fn follow(&self, id: u64) {
+        if self.usable().is_ok() {
+            self.state().inbox.pending.watch(id);
+        }
+    }
+
+    /// How a call that is followed has ended, told once; `None` while it goes on, or when it had ended before.
+    pub fn end_of(&self, id: u64) -> Option<Outcome> {
+        self.at_home().ok()?;
+        self.state().inbox.pending.take_end(id)
+    }
+
+    /// Nobody asks any more how this call ends.
+    pub fn unfollow(&self, id: u64) {
+        if self.at_home().is_ok() {
+            self.state().inbox.pending.unwatch(id);
+        }
+    }
+
+    /// Whether somebody waits for a call that was asked before this one, which was given up.
+    pub fn is_behind(&self, id: u64) -> bool {
+        self.usable().is_ok() && self.state().inbox.pending.is_behind(id, None)
+    }
+
     pub(super) fn check(&self, body: &[u8]) -> Result<()> {
         if body.len() > MAX_BODY as usize {
             return Err(Error::refused(format!("a call of {} bytes is too long", body.len())));
@@ -183,10 +213,6 @@ impl Link {
     }
 
     pub(super) fn answer_of(&self, frame: message::Frame, order: u64) -> Answer<'_> {
-        let outcome = match frame.header.kind {
-            message::Kind::Raised => Outcome::Raised,
-            _ => Outcome::Answered,
-        };
-        Answer { outcome, body: frame.body, link: self, order }
+        Answer { outcome: Outcome::of(&frame), body: frame.body, link: self, order }
     }
 }
