@@ -8,6 +8,7 @@ import os
 import types
 
 from saranwrap._native import ProxyBase, identity
+from saranwrap._values import MAKERS_OF_CODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def _state(exc: BaseException, space: dict[str, Any]) -> dict[str, Any]:
         for name, member in type.__dict__["__dict__"].__get__(cls).items():
             if isinstance(member, _MEMBERS) and not name.startswith("_") and name not in _DERIVED_MEMBERS:
                 value = _member(member, exc)
-                if value is not None:
+                # A child may not name what makes code, and an error that is about it is to come through.
+                if value is not None and not any(value is maker for maker in MAKERS_OF_CODE):
                     state[name] = value
     for name, value in space.items():
         if isinstance(name, str) and name not in {HOME, "__notes__"}:  # type: ignore[redundant-expr]  # a key can be anything

@@ -73,9 +73,7 @@ def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
         if module == "builtins" and vars(builtins).get(qualname) is obj:
             return module, qualname
         if obj in HIDDEN_TYPES:
-            # A child may not name one that makes code: it is an object of the child.
-            is_refused = obj in _MAKERS_OF_CODE and not session.is_parent and id(obj) not in session.named
-            return None if is_refused else ("types", HIDDEN_TYPES[obj])
+            return "types", HIDDEN_TYPES[obj]
     name = _class_name(session, obj) if isinstance(obj, type) else _function_name(session, obj)
     if name is not None:
         # What went by name may come back by name. The object is kept so that its address stays its own.
@@ -178,12 +176,12 @@ def standard(module: str, name: str) -> Any:
     return found
 
 
-_MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.CellType})
+MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.CellType})
 
 
 def _is_harmless(module: str, obj: object) -> bool:
     """A type of the language: all that a child may name that was not named to it. Of a function, it could have it run here."""
-    return module in _ROOTS and isinstance(obj, type) and obj not in _MAKERS_OF_CODE
+    return module in _ROOTS and isinstance(obj, type) and obj not in MAKERS_OF_CODE
 
 
 def route(session: Session, obj: Any) -> int:
