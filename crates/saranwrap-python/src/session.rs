@@ -119,9 +119,9 @@ impl Session {
     }
 
     /// How long each call may take at most, in seconds.
-    #[getter(timeout)]
-    fn limit(&self) -> Option<f64> {
-        self.timeout()
+    #[getter]
+    pub(crate) fn timeout(&self) -> Option<f64> {
+        self.limits.get().and_then(|limits| limits.0)
     }
 
     /// Ask for an op and wait for the answer.
@@ -376,11 +376,6 @@ impl Session {
 
     pub(crate) fn trusts(&self) -> bool {
         self.trust
-    }
-
-    /// The limit of each call, in seconds.
-    pub(crate) fn timeout(&self) -> Option<f64> {
-        self.limits.get().and_then(|limits| limits.0)
     }
 
     /// How long a call that was given up has to end.
