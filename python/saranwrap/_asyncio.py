@@ -138,7 +138,12 @@ class Flow:
             self._spin = max(2 * self._spin, _LEAST_SPIN)
 
     def _turn(self, spin: float) -> bool:
+        # Before the turn, which tells those who wait: another thread may find at any moment that the link has ended.
+        ended = not self._front.alive
         done, _, calls = pump(self._front, spin)
+        if not ended and not self._front.alive:
+            more, _, _ = pump(self._front, 0.0)
+            done, ended = done + more, True
         for answer, good, value in done:
             if not answer.done():
                 answer.set_result((good, value))
@@ -146,7 +151,7 @@ class Flow:
             self._make_room()
         for call in calls:
             self._serve(call)
-        if not self._front.alive:
+        if ended:
             self._end()
         return bool(done)
 

@@ -137,16 +137,18 @@ async def _answer(call: Call, coroutine: Any) -> None:
 async def _read(flow: weakref.ref[Flow], front: Front) -> None:
     """The one reader of a flow. It ends with it, or with the link."""
     while True:
-        # First: it is the turn that asks for the descriptor to tell of what comes next.
         living = flow()
         if living is None:
             return
+        # Before the turn, which tells those who wait: another thread may find at any moment that the link has ended.
+        ended = not front.alive
+        # First: it is the turn that asks for the descriptor to tell of what comes next.
         living.turn()
         del living
-        # After the turn, which tells those who wait: another thread may have found that the link ended.
-        if not front.alive:
+        if ended:
             return
-        await trio.lowlevel.wait_readable(front.fileno())
+        if front.alive:
+            await trio.lowlevel.wait_readable(front.fileno())
 
 
 def flow_of(session: Session) -> Flow:
