@@ -203,3 +203,10 @@ def test_what_is_cancelled_is_interrupted(box):
             assert not future.done()
             future.cancel()
         assert saranwrap.start(remote.note, 0).result(20) == 0
+
+
+def test_what_is_called_is_there_though_nobody_else_keeps_it():
+    with saranwrap.wrapped(stops) as remote:
+        for _ in range(3):
+            futures = [saranwrap.start(remote.left) for _ in range(5000)]
+            assert all(future.result(20) is None for future in futures)

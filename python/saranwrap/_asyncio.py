@@ -7,12 +7,11 @@ import contextlib
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
-from saranwrap._fronts import MOST_CALLS, Flows, Limit, Step, late, unsent
+from saranwrap._fronts import MOST_CALLS, Flows, Limit, Step, answer, late, see_through, unsent
 from saranwrap._native import Call, Front, Session, abandon, pump, start
-from saranwrap._serving import Steps
 from saranwrap.errors import SaranwrapError
 
 # How long a loop with nothing else to do may look for an answer before it sleeps, in microseconds.
@@ -50,15 +49,15 @@ class Flow:
         left = None if until is None else until - loop.time()
         if limit is not None and left is not None and left <= 0:
             raise unsent(limit, steps)
-        answer: asyncio.Future[tuple[bool | None, Any]] = loop.create_future()
-        number = start(self._front, answer, target, steps, left)
-        timer = None if until is None else loop.call_at(until, _expire, answer)
+        told: asyncio.Future[tuple[bool | None, Any]] = loop.create_future()
+        number = start(self._front, told, target, steps, left)
+        timer = None if until is None else loop.call_at(until, _expire, told)
         if not self._looks:
             self._looks = True
             self._begun = time.perf_counter()
             loop.call_soon(self._look)
         try:
-            good, value = await answer
+            good, value = await told
         except BaseException:
             # The task was cancelled, or its coroutine closed.
             self._leave(number)
@@ -82,7 +81,7 @@ class Flow:
         self._make_room()
         # At once, since the loop may be about to end.
         if stop is not None and stop.nudge() is not None:
-            self._keep(_see_through(stop.nudge))
+            self._keep(see_through(stop.nudge, asyncio.sleep))
 
     async def _stop(self, number: int, limit: Limit, steps: tuple[Step, ...]) -> BaseException:
         """Have this call end, since it is late. Returns what to raise."""
@@ -90,7 +89,7 @@ class Flow:
         self._make_room()
         if stop is not None:
             # It goes on to the end, though whoever waits may be cancelled.
-            await asyncio.shield(self._keep(_see_through(stop.push)))
+            await asyncio.shield(self._keep(see_through(stop.push, asyncio.sleep)))
         return late(stop, limit, steps)
 
     def _keep(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -138,21 +137,18 @@ class Flow:
             self._spin = max(2 * self._spin, _LEAST_SPIN)
 
     def _turn(self, spin: float) -> bool:
-        # Before the turn, which tells those who wait: another thread may find at any moment that the link has ended.
-        ended = not self._front.alive
         done, _, calls = pump(self._front, spin)
-        if not ended and not self._front.alive:
-            more, _, _ = pump(self._front, 0.0)
-            done, ended = done + more, True
-        for answer, good, value in done:
-            if not answer.done():
-                answer.set_result((good, value))
+        if not self._front.alive:
+            # Another thread may have found that just now: those who wait are told before the flow ends.
+            done += pump(self._front, 0.0)[0]
+            self._end()
+        for told, good, value in done:
+            if not told.done():
+                told.set_result((good, value))
         if self._queue:
             self._make_room()
         for call in calls:
             self._serve(call)
-        if ended:
-            self._end()
         return bool(done)
 
     def _serve(self, call: Call) -> None:
@@ -161,7 +157,7 @@ class Flow:
         with contextlib.suppress(SaranwrapError):
             coroutine = call.serve()
         if coroutine is not None:
-            self._keep(_answer(call, coroutine))
+            self._keep(answer(call, coroutine))
 
 
 def _let_pass(turn: asyncio.Future[None]) -> None:
@@ -169,27 +165,9 @@ def _let_pass(turn: asyncio.Future[None]) -> None:
         turn.set_result(None)
 
 
-def _expire(answer: asyncio.Future[tuple[bool | None, Any]]) -> None:
-    if not answer.done():
-        answer.set_result((None, None))
-
-
-async def _see_through(push: Callable[[], float | None]) -> None:
-    """Do what makes a call end, until it has."""
-    while (pause := push()) is not None:  # noqa: ASYNC110  there is something to do each time
-        await asyncio.sleep(pause)
-
-
-async def _answer(call: Call, coroutine: Any) -> None:
-    """Run a coroutine that a call of the child came to, and answer the call."""
-    try:
-        value = await Steps(call, call.number, coroutine)  # type: ignore[arg-type]  # it steps as a server does
-    except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
-        with contextlib.suppress(SaranwrapError):
-            call.answer_raised(error)
-    else:
-        with contextlib.suppress(SaranwrapError):
-            call.answer(value)
+def _expire(told: asyncio.Future[tuple[bool | None, Any]]) -> None:
+    if not told.done():
+        told.set_result((None, None))
 
 
 def _wake(flow: weakref.ref[Flow]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from saranwrap._deadlines import current
-from saranwrap._native import OPS, ProxyBase, Session, Stop
+from saranwrap._native import OPS, Call, ProxyBase, Session, Stop
 from saranwrap._remote import RemoteType
-from saranwrap.errors import CallTimeout
+from saranwrap._serving import Steps
+from saranwrap.errors import CallTimeout, SaranwrapError
 
 F = TypeVar("F")
 
@@ -70,6 +72,24 @@ def words(steps: tuple[Step, ...]) -> str:
         AWAIT: lambda step: f" (await) {step[1]}(...)" if len(step) > 1 else " (await)",
     }
     return "".join(names[step[0]](step) for step in steps) or "it"
+
+
+async def see_through(push: Callable[[], float | None], sleep: Callable[[float], Awaitable[object]]) -> None:
+    """Do what makes a call end, until it has."""
+    while (pause := push()) is not None:
+        await sleep(pause)
+
+
+async def answer(call: Call, coroutine: Any) -> None:
+    """Run a coroutine that a call of the child came to, and answer the call."""
+    try:
+        value = await Steps(call, call.number, coroutine)  # type: ignore[arg-type]  # it steps as a server does
+    except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
+        with contextlib.suppress(SaranwrapError):
+            call.answer_raised(error)
+    else:
+        with contextlib.suppress(SaranwrapError):
+            call.answer(value)
 
 
 class Flows(Generic[F]):

@@ -46,8 +46,8 @@ class Flow:
         name = f"saranwrap-futures-{session.pid}"
         threading.Thread(target=_run, args=(me, self._wakes), name=name, daemon=True).start()
 
-    def submit(self, target: int, steps: tuple[Step, ...], limit: Limit | None) -> Future[Any]:
-        future = _Call(self, target, steps, limit)
+    def submit(self, function: object, target: int, steps: tuple[Step, ...], limit: Limit | None) -> Future[Any]:
+        future = _Call(self, function, target, steps, limit)
         self._waiting.append(future)
         self.begin()
         if future.until is not None:
@@ -84,6 +84,7 @@ class Flow:
         except BaseException as error:  # noqa: BLE001  it belongs to whoever asks for the result
             future.set_exception(error)
             return
+        future.function = None
         if self._sleeps:
             self.wake()
 
@@ -139,9 +140,11 @@ class Flow:
 class _Call(Future[Any]):
     """A future whose `result` takes the answer itself where that comes soon."""
 
-    def __init__(self, flow: Flow, target: int, steps: tuple[Step, ...], limit: Limit | None) -> None:
+    def __init__(self, flow: Flow, function: object, target: int, steps: tuple[Step, ...], limit: Limit | None) -> None:
         super().__init__()
         self._flow = flow
+        # Until the call begins: what is given back meanwhile would not be there any more.
+        self.function: object = function
         self.target = target
         self.steps = steps
         self.limit = limit
@@ -322,7 +325,7 @@ def start(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Fut
     if flow is None:
         flow = Flow(session)
         _flows.put(session, flow)
-    return flow.submit(target, ((CALL, args, kwargs or None),), limit_of(session))
+    return flow.submit(function, target, ((CALL, args, kwargs or None),), limit_of(session))
 
 
 atexit.register(_end_all)

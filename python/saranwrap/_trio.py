@@ -11,9 +11,8 @@ from typing import Any
 import outcome
 import trio
 
-from saranwrap._fronts import MOST_CALLS, Flows, Limit, Step, late, unsent
-from saranwrap._native import Call, Front, Session, Stop, abandon, pump, start
-from saranwrap._serving import Steps
+from saranwrap._fronts import MOST_CALLS, Flows, Limit, Step, answer, late, see_through, unsent
+from saranwrap._native import Front, Session, Stop, abandon, pump, start
 from saranwrap.errors import SaranwrapError
 
 _flows: trio.lowlevel.RunVar[Flows[Flow]] = trio.lowlevel.RunVar("saranwrap_flows")
@@ -39,13 +38,13 @@ class Flow:
         except trio.Cancelled:
             # At once, since the run may be about to end.
             if asked.stop is not None and asked.stop.nudge() is not None:
-                trio.lowlevel.spawn_system_task(_see_through, asked.stop.nudge)
+                trio.lowlevel.spawn_system_task(see_through, asked.stop.nudge, trio.sleep)
             raise
         if not asked.begun:
             raise unsent(limit, steps)
         if asked.stop is not None:
             with trio.CancelScope(shield=True):
-                await _see_through(asked.stop.push)
+                await see_through(asked.stop.push, trio.sleep)
         raise late(asked.stop, limit, steps)
 
     async def _ask(
@@ -101,7 +100,7 @@ class Flow:
             with contextlib.suppress(SaranwrapError):
                 coroutine = call.serve()
             if coroutine is not None:
-                trio.lowlevel.spawn_system_task(_answer, call, coroutine)
+                trio.lowlevel.spawn_system_task(answer, call, coroutine)
 
 
 class _Asked:
@@ -112,26 +111,8 @@ class _Asked:
         self.stop: Stop | None = None
 
 
-async def _see_through(push: Callable[[], float | None]) -> None:
-    """Do what makes a call end, until it has."""
-    while (pause := push()) is not None:  # noqa: ASYNC110  there is something to do each time
-        await trio.sleep(pause)
-
-
 def _ringer(front: Front) -> Callable[[object], None]:
     return lambda _: front.ring()
-
-
-async def _answer(call: Call, coroutine: Any) -> None:
-    """Run a coroutine that a call of the child came to, and answer the call."""
-    try:
-        value = await Steps(call, call.number, coroutine)  # type: ignore[arg-type]  # it steps as a server does
-    except BaseException as error:  # noqa: BLE001  it belongs to whoever asked
-        with contextlib.suppress(SaranwrapError):
-            call.answer_raised(error)
-    else:
-        with contextlib.suppress(SaranwrapError):
-            call.answer(value)
 
 
 async def _read(flow: weakref.ref[Flow], front: Front) -> None:
@@ -140,15 +121,14 @@ async def _read(flow: weakref.ref[Flow], front: Front) -> None:
         living = flow()
         if living is None:
             return
-        # Before the turn, which tells those who wait: another thread may find at any moment that the link has ended.
-        ended = not front.alive
         # First: it is the turn that asks for the descriptor to tell of what comes next.
         living.turn()
-        del living
-        if ended:
+        if not front.alive:
+            # Another thread may have found that just now: those who wait are told before the flow ends.
+            living.turn()
             return
-        if front.alive:
-            await trio.lowlevel.wait_readable(front.fileno())
+        del living
+        await trio.lowlevel.wait_readable(front.fileno())
 
 
 def flow_of(session: Session) -> Flow:
