@@ -53,6 +53,9 @@ def loops():
 
 BLOCKING = [sleeps, receives, selects, acquires, waits_for_a_process, waits_for_an_event, loops]
 
+# Those that have nothing to close, so that they may be interrupted at any moment.
+CARELESS = [sleeps, acquires, waits_for_an_event, loops]
+
 done: list[object] = []
 
 

@@ -433,7 +433,7 @@ def test_the_child_knows_what_is_left(run):
 def test_what_was_cancelled_is_interrupted_in_the_child(run):
     async def main():
         async with aio.wrapped(stops) as m:
-            for function in stops.BLOCKING:
+            for function in stops.CARELESS:
                 await give_up(getattr(m, function.__name__))
             return await m.time.sleep(0)
 
