@@ -207,3 +207,20 @@ async def numbers(count):
 
 async def awaits_what_a_callback_awaits(function):
     return function()
+
+
+def loops_beside_the_main_thread():
+    """True at once on the main thread; never on another one."""
+    while threading.current_thread() is not threading.main_thread():
+        pass
+    return True
+
+
+def leaves_a_thread_that(calls):
+    """A thread that is never joined and waits for the parent again and again."""
+
+    def work():
+        while True:
+            calls()
+
+    threading.Thread(target=work, daemon=True).start()

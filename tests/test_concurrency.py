@@ -31,6 +31,41 @@ def at_once(count, work):
     return results
 
 
+# ---- the end ----
+
+
+def end_of(child):
+    """Close it, and say how its process ended: (exit code, signal)."""
+    session = child._single
+    child.close()
+    assert session.wait(30)
+    died = session.obituary()
+    return died.returncode, died.signal
+
+
+def test_a_child_ends_in_order_while_a_thread_of_it_is_in_the_middle_of_a_call(capfd):
+    child = saranwrap.Child(concurrency=2)
+    remote = child.wrap(stops)
+    while True:
+        # The main thread takes some of them.
+        future = saranwrap.start(remote.loops_beside_the_main_thread)
+        try:
+            assert future.result(0.5)
+        except TimeoutError:
+            break
+    assert end_of(child) == (0, None)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_child_ends_in_order_while_a_thread_of_it_calls_back(capfd):
+    child = saranwrap.Child()
+    called = threading.Event()
+    child.wrap(stops).leaves_a_thread_that(called.set)
+    assert called.wait(30)
+    assert end_of(child) == (0, None)
+    assert "FATAL" not in capfd.readouterr().err
+
+
 # ---- serial ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import gc
 import importlib
@@ -11,7 +12,7 @@ import sys
 import types
 
 from saranwrap import _exceptions, _home
-from saranwrap._native import Session, await_birth, interrupts, sound_alarm_here
+from saranwrap._native import Session, await_birth, begin_to_end, interrupts, sound_alarm_here
 from saranwrap.errors import SaranwrapError, Stopped
 
 TYPE_CHECKING = False
@@ -39,6 +40,8 @@ def main() -> None:
     serving.append(session)
     # A fork of this process that is none of ours must not use what belongs to this one.
     os.register_at_fork(after_in_child=session.forget)
+    # A thread that waits for the parent then must not come back into an interpreter that is being taken down.
+    atexit.register(begin_to_end)
     if changes is not None:
         _begin_anew(*changes)
     if spin is not None:
@@ -89,8 +92,9 @@ def _load(arguments: list[str]) -> str | None:
         if stream is not None:
             # What stays in the buffer would be written by each child.
             stream.flush()
-    # What is garbage now would be collected by each child, which would take a copy of what it looks at for that.
+    # What is garbage now would be collected by each child. What is not would be looked at by its collections, and be copied for that.
     gc.collect()
+    gc.freeze()
     return None
 
 

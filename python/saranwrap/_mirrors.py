@@ -287,9 +287,18 @@ def _register(mirror: type, abcs: tuple[int, ...], protocol: str) -> None:
         with contextlib.suppress(RuntimeError):
             (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
     for place in abcs:
-        if 0 <= place < len(_ABCS) and not issubclass(mirror, _ABCS[place]):
+        if 0 <= place < len(_ABCS) and not _is_by_its_methods(mirror, _ABCS[place]):
             with contextlib.suppress(RuntimeError):
                 _ABCS[place].register(mirror)
+
+
+def _is_by_its_methods(mirror: type, abc: Any) -> bool:
+    """Whether `abc` looks for methods, and `mirror` has them.
+
+    `issubclass` would remember the answer with `abc`, among those for mirrors of other children that are all equal to the same local
+    class: each would be compared with all the others.
+    """
+    return abc.__subclasshook__(mirror) is True
 
 
 @functools.cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 
-from saranwrap._native import Server, close_block, expect_company, open_block
+from saranwrap._native import Server, close_block, end_process, expect_company, open_block
 from saranwrap.errors import Deadlock, SaranwrapError
 
 TYPE_CHECKING = False
@@ -21,6 +22,10 @@ def begin(session: Session, concurrency: str | int) -> tuple[Callable[[], None],
     if isinstance(concurrency, int):
         return lambda: _serve_on_threads(session, concurrency), raiser()
     return lambda: _serve_with_loop(session), None
+
+
+# How long threads that serve may take to find out that there is nobody to serve, in seconds.
+_RETURNING = 0.1
 
 
 # ---- threads ----
@@ -57,10 +62,34 @@ def _serve_on_threads(session: Session, count: int) -> None:
                 raise
 
     expect_company(session)
-    for number in range(1, count):
-        # Daemons: the process is not to stay because one of them does not come back.
-        threading.Thread(target=serve, name=f"saranwrap-serve-{number}", daemon=True).start()
+    # Daemons: the process is not to stay because one of them does not come back.
+    threads = [
+        threading.Thread(target=serve, name=f"saranwrap-serve-{number}", daemon=True) for number in range(1, count)
+    ]
+    for thread in threads:
+        thread.start()
     serve()
+    until = time.monotonic() + _RETURNING
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        _leave()
+
+
+def _leave() -> None:
+    """End this process as an interpreter does, but for the threads that are in the middle of a call: they are not torn down.
+
+    An interpreter unwinds the stack of such a thread when it next runs Python code, and the call's frames cannot be unwound.
+    """
+    import atexit
+    import threading
+
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    end_process()
 
 
 # ---- an event loop ----

@@ -22,6 +22,12 @@ pub(crate) fn begin_to_end() {
     BEGUN.store(true, Ordering::Release);
 }
 
+/// End this process with what the C library does at the end, and with nothing that the interpreter would do.
+#[pyfunction]
+pub(crate) fn end_process() {
+    std::process::exit(0);
+}
+
 /// This thread goes on.
 pub(crate) fn go_on() {
     TELLS.set(true);

@@ -54,7 +54,7 @@ mod _native {
     #[pymodule_export]
     use crate::deadlines::{close_block, open_block};
     #[pymodule_export]
-    use crate::ending::begin_to_end;
+    use crate::ending::{begin_to_end, end_process};
     #[pymodule_export]
     use crate::flight::{Call, abandon, pump, start};
     #[pymodule_export]

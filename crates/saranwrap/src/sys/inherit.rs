@@ -33,6 +33,9 @@ const STATUS: &[&str] = &[
 /// Signals 32 and 33, which the C library keeps for itself: whether they are ignored changes when it first needs them.
 const OF_THE_C_LIBRARY: u64 = 0b11 << 31;
 
+/// Up to how many descriptors each number is asked for.
+const MOST_ASKED_FOR: i32 = 1 << 14;
+
 /// Copies of the descriptors that a program started now would find open, but for 0 and 2, which are given to each child anew.
 pub fn descriptors() -> io::Result<Vec<Placed>> {
     Ok(inheritable()?.into_iter().filter(|&number| number != 0 && number != 2).filter_map(copy).collect())
@@ -49,13 +52,27 @@ pub fn close_inherited() -> io::Result<()> {
 }
 
 /// The open descriptors that stay open when another program is started.
+///
+/// The kernel makes an entry for each that a directory lists, which takes ten times as long as asking for each number that the table
+/// of descriptors has room for.  Only where one of a few has a very high number the directory is shorter.
 fn inheritable() -> io::Result<Vec<i32>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        found.extend(number.filter(|&number| flags(number).is_some_and(|flags| flags & libc::FD_CLOEXEC == 0)));
+    let inherits = |&number: &i32| flags(number).is_some_and(|flags| flags & libc::FD_CLOEXEC == 0);
+    match room_for_descriptors() {
+        Some(room) if room <= MOST_ASKED_FOR => Ok((0..room).filter(inherits).collect()),
+        _ => {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir("/proc/self/fd")? {
+                found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).filter(inherits));
+            }
+            Ok(found)
+        }
     }
-    Ok(found)
+}
+
+/// Below which number all descriptors of this process are, as the kernel tells it.
+fn room_for_descriptors() -> Option<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("FDSize:"))?.trim().parse().ok()
 }
 
 /// The flags of a descriptor; `None` when nothing is open under that number.
