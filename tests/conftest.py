@@ -73,7 +73,9 @@ def janitor(request) -> Iterator[None]:
     # The test's arguments would live until the report is written.
     request.node.funcargs.clear()
     gc.collect()
-    assert settled(lambda: children() - _zygote.pids() <= processes), f"processes left: {children() - processes}"
+    assert settled(lambda: children() - _zygote.pids() - _zygote.spares() <= processes), (
+        f"processes left: {children() - processes}"
+    )
     # One zygote of each kind stays, with its control socket, its process descriptor and the end of its stderr.
     allowed = 3 * len(_zygote.pids() - zygotes)
     # Another thread may have held something while there was a look for cycles.

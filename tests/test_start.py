@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import concurrent.futures
 import contextlib
 import os
 import random
@@ -411,18 +412,56 @@ def test_children_outlive_their_zygote():
     assert p.getpid() == saranwrap.getpid(p)
 
 
+@pytest.mark.usefixtures("anew")
+def test_the_next_child_is_forked_ahead():
+    saranwrap.close(saranwrap.wrap(time, start="warm"))
+    for _ in range(3):
+        (spare,) = _zygote.spares()
+        p = saranwrap.wrap(os, start="warm")
+        assert p.getpid() == saranwrap.getpid(p) == spare
+        assert spare not in _zygote.spares()
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_spare_that_was_killed_is_done_without():
+    saranwrap.close(saranwrap.wrap(time, start="warm"))
+    (spare,) = _zygote.spares()
+    os.kill(spare, signal.SIGKILL)
+    for _ in range(3):
+        p = saranwrap.wrap(time, start="warm")
+        assert how(p) == "warm"
+        assert saranwrap.getpid(p) != spare
+
+
+@pytest.mark.usefixtures("anew")
+def test_spares_end_with_their_zygote():
+    saranwrap.close(saranwrap.wrap(time, start="warm"))
+    (spare,) = _zygote.spares()
+    _zygote.close_all()
+    assert settled(lambda: not exists(spare))
+
+
+@pytest.mark.usefixtures("anew")
+def test_children_that_are_started_at_once_are_all_different():
+    saranwrap.close(saranwrap.wrap(time, start="warm"))
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        children = list(threads.map(lambda _: saranwrap.wrap(os, start="warm"), range(24)))
+    assert len({child.getpid() for child in children}) == 24
+    assert len(_zygote.spares()) == 1
+
+
 @pytest.mark.parametrize("end", ["pass", "os._exit(0)", "os.kill(os.getpid(), 9)", "sys.exit(3)"])
 def test_no_zygote_outlives_its_parent(end):
     script = f"""
         import os, sys, time, saranwrap
         from saranwrap import _zygote
         p = saranwrap.wrap(time, start="warm")
-        print(saranwrap.getpid(p), *_zygote.pids(), flush=True)
+        print(saranwrap.getpid(p), *_zygote.pids(), *_zygote.spares(), flush=True)
         {end}
     """
     done = run(script, check=False)
     assert done.stderr == ""
-    assert len(done.stdout.split()) == 2
+    assert len(done.stdout.split()) == 3
     for pid in done.stdout.split():
         assert settled(lambda pid=pid: not exists(int(pid)), 1.0)
 

@@ -12,7 +12,7 @@ import sys
 import types
 
 from saranwrap import _exceptions, _home
-from saranwrap._native import Session, await_birth, begin_to_end, interrupts, sound_alarm_here
+from saranwrap._native import OPS, Session, await_birth, begin_to_end, interrupts, rehearse, sound_alarm_here
 from saranwrap.errors import SaranwrapError, Stopped
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = sys.argv[2:]
     if arguments:
         # A zygote: from here on this is one child of many.
-        await_birth(lambda: _load(arguments[1:]))
+        await_birth(lambda: _load(arguments[1:]), _rehearse)
         del sys.orig_argv[-len(arguments) :]
     session, (path, argv, spin, changes, concurrency, routed), notes = Session.adopt()
     serving.append(session)
@@ -88,13 +88,13 @@ def _load(arguments: list[str]) -> str | None:
             except BaseException as error:  # noqa: BLE001  a module may raise anything, and `sys.exit()` is no reason to end
                 return f"cannot import {name!r}: {type(error).__name__}: {error}"
         sys.path[:] = before
+    _rehearse()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             # What stays in the buffer would be written by each child.
             stream.flush()
-    # What is garbage now would be collected by each child. What is not would be looked at by its collections, and be copied for that.
+    # What is garbage now would be collected by each child, which would take a copy of what it looks at for that.
     gc.collect()
-    gc.freeze()
     return None
 
 
@@ -115,6 +115,40 @@ def _warm_up() -> None:
         set,
     ):
         mirrors.foresee(cls)
+
+
+# What a parent asks first, more or less. The first object that a session gives out has the id 1, its class 2, the next one 3.
+_FIRST_REQUESTS: list[tuple[int, int, tuple[Any, ...]]] = [
+    (OPS["import"], 0, ("time",)),
+    (OPS["describe"], 2, ()),
+    (OPS["getattr"], 1, ("monotonic",)),
+    (OPS["describe"], 4, ()),
+    (OPS["call"], 3, ((), {})),
+    (OPS["callattr"], 1, ("gmtime", (0,), {})),
+    (OPS["describe"], 6, ()),
+    (OPS["getattr"], 1, ("no such attribute",)),
+]
+
+
+def _rehearse() -> None:
+    """Begin, and answer them to nobody; what fails here fails again when it counts, and somebody is told.
+
+    Once before any fork, which makes what is made once; and in a process that was forked ahead of its use, which writes to the memory
+    that a child writes to first, and so has its copies.
+    """
+    try:
+        rehearse(_FIRST_REQUESTS, _perform)
+    except Exception:  # noqa: BLE001
+        return
+
+
+def _perform(session: Session) -> None:
+    _begin_output(sys.__stdout__)
+    sys.path[:] = sys.path[:]
+    faulthandler.enable(2, all_threads=True)
+    _home.Stream(session, "stdout", sys.stdout, ())
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+    exec(SERVING, {"serve": session.serve, "__name__": "__main__"})
 
 
 def _begin_anew(removed: tuple[str, ...], changed: tuple[tuple[str, str], ...]) -> None:

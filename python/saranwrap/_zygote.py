@@ -237,6 +237,12 @@ def pids() -> set[int]:
         return {kind.zygote.pid for kind in _kinds.values() if kind.zygote is not None and kind.zygote.alive}
 
 
+def spares() -> set[int]:
+    """The processes that were forked ahead of the next children."""
+    with _lock:
+        return {pid for kind in _kinds.values() if kind.zygote is not None for pid in kind.zygote.spares()}
+
+
 def close_all() -> None:
     """At exit: no zygote outlives this process."""
     with _lock:

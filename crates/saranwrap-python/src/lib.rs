@@ -35,6 +35,7 @@ mod names;
 mod pipeline;
 mod promise;
 mod proxy;
+mod rehearsal;
 mod root;
 mod serving;
 mod session;
@@ -69,6 +70,8 @@ mod _native {
     use crate::promise::{Pipeline, Promise, operate};
     #[pymodule_export]
     use crate::proxy::{Proxy, Ref, Val, call, identity, move_root, take_root, whereabouts};
+    #[pymodule_export]
+    use crate::rehearsal::rehearse;
     #[pymodule_export]
     use crate::serving::{Server, expect_company, interrupts, sound_alarm_here};
     #[pymodule_export]

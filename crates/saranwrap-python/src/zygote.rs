@@ -73,8 +73,8 @@ impl Zygote {
     }
 
     /// End it. Its children go on.
-    fn close(&self) {
-        self.inner.close();
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.inner.close());
     }
 
     /// After a fork, in the new process: it belongs to the other one.
@@ -87,6 +87,11 @@ impl Zygote {
         self.inner.pid()
     }
 
+    /// The processes that stand ready to be its next children.
+    fn spares(&self, py: Python<'_>) -> Vec<u32> {
+        py.detach(|| self.inner.spares())
+    }
+
     /// Whether it has not ended yet.
     #[getter]
     fn alive(&self) -> bool {
@@ -94,10 +99,10 @@ impl Zygote {
     }
 }
 
-/// In a process that was started as a zygote: call `load`, which returns what is wrong, or None; then fork for the parent.
-/// This returns in each child, and never in the zygote itself.
+/// In a process that was started as a zygote: call `load`, which returns what is wrong, or None; then fork for the parent, and fork
+/// spares ahead, which call `rehearse` first. This returns in each child, and never in the zygote itself.
 #[pyfunction]
-pub(crate) fn await_birth(load: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn await_birth(load: &Bound<'_, PyAny>, rehearse: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = load.py();
     let fault = |error: Error| Fault::from(error).into_py(py);
     let births = Births::take_over().map_err(fault)?;
@@ -106,12 +111,17 @@ pub(crate) fn await_birth(load: &Bound<'_, PyAny>) -> PyResult<()> {
     following.end();
     note_loaded(py)?;
     let mut births = Some(births);
-    while let Some(waiting) = &births {
-        match waiting.next().map_err(fault)? {
+    while let Some(waiting) = &mut births {
+        match waiting.next_asked().map_err(fault)? {
             Asked::Ready(answer) => answer.give(cannot(flaw.as_deref()).as_deref()),
             Asked::Interrupted => py.check_signals()?,
             Asked::End => process::leave(),
-            Asked::Birth(birth) => give_birth(py, birth, flaw.as_deref(), &mut births)?,
+            Asked::Birth(birth) if waiting.is_spare() => be_born(py, birth, &mut births)?,
+            Asked::Birth(birth) => {
+                give_birth(py, birth, flaw.as_deref(), &mut births)?;
+                prepare_spare(rehearse, &mut births)?;
+            }
+            Asked::Spare => prepare_spare(rehearse, &mut births)?,
         }
     }
     Ok(())
@@ -151,6 +161,39 @@ fn give_birth(py: Python<'_>, mut birth: Birth, flaw: Option<&str>, births: &mut
         _ => return begun.map_err(|error| Fault::from(error).into_py(py)),
     }
     zygote::leave_directory();
+    Ok(())
+}
+
+/// In a spare: become the child. `births` is `None` afterwards, unless that was refused.
+fn be_born(py: Python<'_>, mut birth: Birth, births: &mut Option<Births>) -> PyResult<()> {
+    let Some(Err(error)) = births.as_ref().map(|births| birth.prepare(births)) else {
+        births.take();
+        return birth.begin().map_err(|error| Fault::from(error).into_py(py));
+    };
+    birth.refuse(&error.to_string());
+    births.iter().for_each(Births::do_without_spare);
+    Ok(())
+}
+
+/// Fork the child of the next request ahead, which reads that itself. Where that cannot be, the zygote goes on without.
+fn prepare_spare(rehearse: &Bound<'_, PyAny>, births: &mut Option<Births>) -> PyResult<()> {
+    let py = rehearse.py();
+    let Some(waiting) = births else { return Ok(()) };
+    let leash = waiting.leash().ok().filter(|_| cannot(None).is_none());
+    let Some((ours, theirs)) = leash else {
+        waiting.do_without_spare();
+        return Ok(());
+    };
+    match forking::fork(py, process::note_fork) {
+        Ok(None) => {
+            drop(ours);
+            waiting.be_spare(theirs);
+            // What fails in a rehearsal fails again when it counts.
+            let _ = rehearse.call0();
+        }
+        Ok(Some(_)) => waiting.leave_to_spare(ours),
+        Err(_) => waiting.do_without_spare(),
+    }
     Ok(())
 }
 

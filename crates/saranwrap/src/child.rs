@@ -161,6 +161,11 @@ impl Child {
         Ok(link)
     }
 
+    /// Have a thread wait for the end of a process that has no link, and take its exit status.
+    pub(crate) fn watch_end(&self) -> Result<()> {
+        self.watch(&Weak::new(), [None, None, None], Says::default())
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -193,7 +198,7 @@ impl Child {
 
     /// Send it a signal.  SIGKILL, of which it hears nothing, goes to the processes that it has started as well.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        if self.forgotten.load(Ordering::Acquire) {
+        if self.is_forgotten() {
             return Err(Error::refused("this child belongs to another process"));
         }
         // A process that has ended needs no signal any more.
@@ -215,7 +220,7 @@ impl Child {
 
     /// Wait until it has ended; `None` when the deadline passes first.
     pub fn wait(&self, deadline: Option<Instant>) -> Option<Exit> {
-        if self.forgotten.load(Ordering::Acquire) {
+        if self.is_forgotten() {
             return None;
         }
         loop {
@@ -230,7 +235,7 @@ impl Child {
 
     /// How it ended, if it has.
     pub fn exit(&self) -> Option<Exit> {
-        if self.forgotten.load(Ordering::Acquire) {
+        if self.is_forgotten() {
             return None;
         }
         *lock(&self.shared.exit)
@@ -243,7 +248,7 @@ impl Child {
 
     /// The end of what it wrote to stderr.
     pub fn last_words(&self) -> String {
-        if self.forgotten.load(Ordering::Acquire) {
+        if self.is_forgotten() {
             return String::new();
         }
         self.voices.get().map(|voices| voices.last_words()).unwrap_or_default()
@@ -276,6 +281,11 @@ impl Child {
         self.forgotten.store(true, Ordering::Release);
     }
 
+    /// Whether it belongs to another process.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
     fn link(&self, beginning: Beginning) -> Result<Arc<Link>> {
         let transport: Box<dyn Transport> = match beginning.memory {
             Some(memory) => Box::new(Ring::first(beginning.ours, &memory)?),
@@ -303,7 +313,7 @@ impl Child {
     }
 
     /// The child could not be made ready, and no thread watches over it.
-    fn abort(&self) {
+    pub(crate) fn abort(&self) {
         let pidfd = self.shared.pidfd.as_fd();
         let _ = process::send_signal(pidfd, libc::SIGKILL);
         let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
@@ -314,7 +324,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !self.forgotten.load(Ordering::Acquire) {
+        if !self.is_forgotten() {
             self.shared.dropped.store(true, Ordering::Release);
             self.shared.wake.ring();
         }

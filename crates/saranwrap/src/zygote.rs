@@ -10,19 +10,25 @@
 //! The answer comes over the link itself, as the one byte before the first frame.  The child says it, and the kernel says who
 //! the sender is; or the zygote says why there is no child.  When a zygote ends, its copies of all links end, so that nobody
 //! waits for one in vain.
+//!
+//! From the first child on a zygote has a *spare*: a sibling that is forked ahead, reads the requests in its place, and becomes the
+//! child of the next one.  When that is gone the zygote forks another, while the child already works.  A spare says on the control
+//! socket that it is there, so that the parent knows of all the processes that it has to take the exit status of.
+
+mod births;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::child::{Beginning, Carrier, Child, Command, Destination, Says};
 use crate::error::{Error, Kind, Result};
 use crate::link::Link;
 use crate::sys::fd::{self, PollFd, PollFlags, Polled, poll};
-use crate::sys::inherit::{self, Placed};
-use crate::sys::process::{self, Following};
+use crate::sys::inherit;
+pub use births::{Answer, Asked, Birth, Births, leave_directory};
 
 /// Asked of a zygote: to answer on the socket that rides along once it is ready; to fork.
 const ASK_READY: u8 = b'?';
@@ -30,6 +36,9 @@ const ASK_FORK: u8 = b'f';
 /// The first byte of an answer: yes, or no and why.
 const YES: u8 = b'+';
 const NO: u8 = b'-';
+/// Said on the control socket after each fork that was asked for: that a spare is there, by the spare itself; or that there is none.
+const SPARE: u8 = b's';
+const NO_SPARE: u8 = b'n';
 
 /// The number that means the directory, in place of a descriptor's number.
 const DIRECTORY: i32 = -1;
@@ -40,6 +49,9 @@ const FORKING: Duration = Duration::from_secs(10);
 /// A zygote that loads what it was told to may take long; whoever waits for it can interrupt that.
 const LOADING: Duration = Duration::from_secs(600);
 
+/// How long to wait to be told of a spare.
+const TELLING: Duration = Duration::from_secs(1);
+
 /// How much of a refusal is read.
 const LONGEST_REFUSAL: usize = 4096;
 
@@ -49,13 +61,24 @@ pub struct Zygote {
     process: Child,
     control: OwnedFd,
     ready: AtomicBool,
+    spares: Mutex<Spares>,
+}
+
+/// The processes that were forked ahead, as far as their parent has been told.
+#[derive(Debug, Default)]
+struct Spares {
+    pids: Vec<u32>,
+    /// How many more times the parent is to be told; below 0 where it heard of a fork before it saw the answer.
+    owed: isize,
 }
 
 impl Zygote {
     /// Start a program that becomes a zygote.  This does not wait until it is one.
     pub fn start(command: &Command) -> Result<Self> {
         let (process, control) = Child::spawn_without_link(command)?;
-        Ok(Self { process, control, ready: AtomicBool::new(false) })
+        let zygote = Self { process, control, ready: AtomicBool::new(false), spares: Mutex::default() };
+        fd::ask_for_sender(&zygote.control, true).map_err(|error| Error::os("could not prepare a zygote", error))?;
+        Ok(zygote)
     }
 
     /// Wait until it is ready; an error of kind `Refused` when it says why it cannot fork, of kind `Died` when it has ended.
@@ -80,13 +103,14 @@ impl Zygote {
     /// Fork it into a child that starts in `cwd`, or where we are, with a link to it.
     pub fn fork(&self, carrier: Carrier, cwd: Option<&Path>, says: Says) -> Result<(Child, Arc<Link>)> {
         let failed = |error| Error::os("could not prepare a child", error);
-        let (beginning, theirs) = Beginning::new(carrier).map_err(failed)?;
+        let (ours, theirs) = fd::socketpair().map_err(failed)?;
         let (stderr, their_stderr) = fd::pipe().map_err(failed)?;
         let place = cwd.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
         let directory = fd::directory(&place).map_err(|error| {
             Error::refused(format!("could not start a child in {}", place.display())).because(error)
         })?;
-        fd::ask_for_sender(&beginning.ours).map_err(failed)?;
+        fd::ask_for_sender(&ours, true).map_err(failed)?;
+        let heard = ours.try_clone().map_err(failed)?;
         let mut placed = vec![(0, theirs), (2, their_stderr), (DIRECTORY, directory)];
         placed.extend(inherit::descriptors().map_err(failed)?);
         let stdout = if says.stdout == Destination::Ours { None } else { Some(fd::pipe().map_err(failed)?) };
@@ -100,8 +124,12 @@ impl Zygote {
         let fds: Vec<BorrowedFd<'_>> = placed.iter().map(|(_, fd)| fd.as_fd()).collect();
         self.ask(&message, &fds)?;
         drop(placed);
-        let pid = self.born(&beginning.ours)?;
+        // While the child is on its way.
+        let beginning = Beginning::over(ours, carrier);
+        let pid = self.born(&heard)?;
+        drop(heard);
         let child = Child::of(pid).map_err(|error| Error::died("could not watch the child").because(error))?;
+        let beginning = beginning.map_err(failed).inspect_err(|_| child.abort())?;
         let link = child.join(beginning, [stdout, Some(stderr)], says)?;
         Ok((child, link))
     }
@@ -116,15 +144,49 @@ impl Zygote {
         self.process.exit().is_none()
     }
 
-    /// End it.  Its children go on.
+    /// The processes that stand ready to be its next children.
+    pub fn spares(&self) -> Vec<u32> {
+        self.heard_of().pids.clone()
+    }
+
+    /// End it, and its spare.  Its children go on.
     pub fn close(&self) {
+        if self.process.is_forgotten() {
+            // Another thread may have held the lock of the spares when this process was forked.
+            return;
+        }
+        let spares = std::mem::take(&mut self.heard_of().pids);
         fd::shut_down(&self.control);
+        for pid in spares {
+            // It ends by itself.  Somebody has to take its exit status.
+            let _ = Child::of(pid).map(|spare| spare.watch_end());
+        }
     }
 
     /// After a fork, in the new process: the zygote is another process's.  Its socket is closed here, so that it sees the other's end.
     pub fn forget(&self) {
         self.process.forget();
         fd::replace_with_null(self.control.as_fd());
+    }
+
+    // What this guards is whole after every statement.
+    fn known(&self) -> MutexGuard<'_, Spares> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The spares, once all is heard that is on its way.
+    fn heard_of(&self) -> MutexGuard<'_, Spares> {
+        let mut spares = self.known();
+        let until = Instant::now() + TELLING;
+        while spares.owed > 0 {
+            let mut fds = [PollFd::new(&self.control, PollFlags::IN)];
+            match poll(&mut fds, Some(until)) {
+                Ok(Polled::Ready) if spares.hear(&self.control) => {}
+                Ok(Polled::Interrupted) => {}
+                _ => break,
+            }
+        }
+        spares
     }
 
     fn ask(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
@@ -157,11 +219,19 @@ impl Zygote {
             let _ = self.process.kill();
             self.wait(ours, Instant::now() + FORKING, &mut go_on)?;
         }
-        match fd::recv_signed(ours).map_err(|error| Error::os("could not hear from the zygote", error))? {
-            Some((YES, pid)) => Ok(pid),
-            Some(_) => Err(Error::refused(read_refusal(ours))),
-            None => Err(self.died()),
-        }
+        let failed = |error| Error::os("could not hear from the zygote", error);
+        let Some((word, pid)) = fd::recv_signed(ours).map_err(failed)? else { return Err(self.died()) };
+        fd::ask_for_sender(ours, false).map_err(failed)?;
+        let mut spares = self.known();
+        // If it was a spare, it said so before it answered.
+        while poll(&mut [PollFd::new(&self.control, PollFlags::IN)], Some(Instant::now())).is_ok_and(is_ready)
+            && spares.hear(&self.control)
+        {}
+        spares.pids.retain(|&spare| spare != pid);
+        // Whatever the answer is, it is followed by a word of the next spare.
+        spares.owed += 1;
+        drop(spares);
+        if word == YES { Ok(pid) } else { Err(Error::refused(read_refusal(ours))) }
     }
 
     fn wait(&self, ours: &OwnedFd, until: Instant, interrupted: &mut dyn FnMut() -> Result<()>) -> Result<()> {
@@ -181,6 +251,27 @@ impl Zygote {
 
     fn stuck(&self) -> Error {
         Error::new(Kind::TimedOut, format!("the zygote (pid {}) does not answer", self.pid()))
+    }
+}
+
+fn is_ready(polled: Polled) -> bool {
+    matches!(polled, Polled::Ready)
+}
+
+impl Spares {
+    /// Take the next word of one; false when there is none to come.
+    fn hear(&mut self, control: &OwnedFd) -> bool {
+        match fd::recv_signed(control) {
+            Ok(Some((word, pid))) => {
+                self.owed -= 1;
+                self.pids.extend((word == SPARE).then_some(pid));
+                true
+            }
+            _ => {
+                self.owed = 0;
+                false
+            }
+        }
     }
 }
 
@@ -213,145 +304,4 @@ fn read_refusal(ours: &OwnedFd) -> String {
         }
     }
     String::from_utf8_lossy(&text).into_owned()
-}
-
-/// What a zygote is asked, as the zygote itself sees it.
-#[derive(Debug)]
-pub struct Births {
-    control: OwnedFd,
-    parent: Option<OwnedFd>,
-}
-
-/// What there is to do for a zygote.
-#[derive(Debug)]
-pub enum Asked {
-    /// Say whether it is ready.
-    Ready(Answer),
-    /// Fork.
-    Birth(Birth),
-    /// A signal came: look after it and ask again.
-    Interrupted,
-    /// End: the parent has no use for it any more, or is gone.
-    End,
-}
-
-/// Where an answer goes.
-#[derive(Debug)]
-pub struct Answer(OwnedFd);
-
-/// A child that is to be.
-#[derive(Debug)]
-pub struct Birth {
-    placed: Vec<Placed>,
-    /// Until it has been entered: its number may be one that the child is to have.
-    directory: Option<OwnedFd>,
-}
-
-impl Births {
-    /// In the process that becomes a zygote: take over the control socket, which the parent left as descriptor 0, and close what it did
-    /// not leave on purpose.
-    pub fn take_over() -> Result<Self> {
-        if !fd::is_socket(std::io::stdin()) {
-            return Err(Error::refused("descriptor 0 is no socket: this program was not started as a zygote"));
-        }
-        let failed = |error| Error::os("could not become a zygote", error);
-        let control = inherit::take_stdin().map_err(failed)?;
-        inherit::close_inherited().map_err(failed)?;
-        Ok(Self { control, parent: process::parent_pidfd() })
-    }
-
-    /// End this process when the parent does, until that is called off.  For the time before it waits.
-    pub fn follow_parent(&self) -> Result<Following> {
-        let failed = |error| Error::os("could not watch the parent", error);
-        let control = self.control.try_clone().map_err(failed)?;
-        Following::begin(control).map_err(failed)
-    }
-
-    /// Wait for something to do.
-    pub fn next(&self) -> Result<Asked> {
-        let mut fds = vec![PollFd::new(&self.control, PollFlags::IN)];
-        fds.extend(self.parent.as_ref().map(|parent| PollFd::new(parent, PollFlags::IN)));
-        match poll(&mut fds, None) {
-            Ok(Polled::Ready) => {}
-            Ok(_) => return Ok(Asked::Interrupted),
-            Err(error) => return Err(Error::os("a zygote could not wait", error)),
-        }
-        if fds.get(1).is_some_and(|parent| !parent.revents().is_empty()) {
-            return Ok(Asked::End);
-        }
-        let mut bytes = [0; 1 + 4 * fd::MOST_FDS];
-        match fd::recv_message(&self.control, &mut bytes) {
-            Ok(Some((count, fds))) => Asked::read(&bytes[..count], fds),
-            // A parent that was killed with requests of ours unread resets the socket.
-            Ok(None) | Err(_) => Ok(Asked::End),
-        }
-    }
-}
-
-impl Asked {
-    fn read(bytes: &[u8], mut fds: Vec<OwnedFd>) -> Result<Self> {
-        let garbled = || Error::garbled("a zygote was asked for something that it does not know");
-        match bytes.split_first() {
-            Some((&ASK_READY, [])) if fds.len() == 1 => Ok(Self::Ready(Answer(fds.remove(0)))),
-            Some((&ASK_FORK, numbers)) if numbers.len() == 4 * fds.len() => {
-                let (numbers, _) = numbers.as_chunks::<4>();
-                let placed = numbers.iter().map(|number| i32::from_ne_bytes(*number)).zip(fds);
-                let (mut directory, placed): (Vec<Placed>, Vec<Placed>) =
-                    placed.partition(|(number, _)| *number == DIRECTORY);
-                let (_, directory) = directory.pop().ok_or_else(garbled)?;
-                Ok(Self::Birth(Birth { placed, directory: Some(directory) }))
-            }
-            _ => Err(garbled()),
-        }
-    }
-}
-
-impl Answer {
-    /// Yes, or why not.
-    pub fn give(self, flaw: Option<&str>) {
-        // Whoever asked may have gone; then nobody waits for it.
-        match flaw {
-            None => drop(rustix::io::write(self.0, &[YES])),
-            Some(why) => refuse(&self.0, why),
-        }
-    }
-}
-
-impl Birth {
-    /// All that can fail, while there is still somebody to say so.
-    pub fn prepare(&mut self, births: &Births) -> std::io::Result<()> {
-        let own: Vec<_> = std::iter::once(&births.control).chain(&births.parent).map(AsFd::as_fd).collect();
-        if let Some(directory) = self.directory.take() {
-            rustix::process::fchdir(directory)?;
-        }
-        inherit::make_way(&mut self.placed, &own)
-    }
-
-    /// There will be no child.
-    pub fn refuse(self, why: &str) {
-        if let Some((_, link)) = self.placed.iter().find(|(number, _)| *number == 0) {
-            refuse(link, why);
-        }
-    }
-
-    /// In the new process: put the descriptors where they belong, and tell the parent that it is born.  What is the zygote's has to be
-    /// closed before.
-    pub fn begin(self) -> Result<()> {
-        inherit::place(self.placed).map_err(|error| Error::os("could not place the descriptors", error))?;
-        // A parent that has gone meanwhile is found out about soon enough.
-        let _ = rustix::io::write(std::io::stdin(), &[YES]);
-        Ok(())
-    }
-}
-
-fn refuse(socket: &OwnedFd, why: &str) {
-    let mut text = vec![NO];
-    text.extend(why.bytes().take(LONGEST_REFUSAL));
-    let _ = rustix::io::write(socket, &text);
-}
-
-/// In a zygote, after a fork: leave the directory that the child starts in, so as not to keep it in use.
-pub fn leave_directory() {
-    // Where even the root cannot be entered, it stays where it is.
-    let _ = rustix::process::chdir("/");
 }

@@ -37,6 +37,11 @@ impl Beginning {
     /// why it did.
     pub(crate) fn new(carrier: Carrier) -> std::io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = fd::socketpair()?;
+        Ok((Self::over(ours, carrier)?, theirs))
+    }
+
+    /// The same over our end of a pair whose other end is on its way already.
+    pub(crate) fn over(ours: OwnedFd, carrier: Carrier) -> std::io::Result<Self> {
         let memory = match carrier {
             // Without it the link is slower, and otherwise the same.
             Carrier::Ring => ring::memory().ok(),
@@ -46,7 +51,7 @@ impl Beginning {
         let memories = arena::memories().ok();
         let (notes, their_notes) = fd::pipe()?;
         send_gifts(&ours, std::iter::once(&their_notes).chain(&memory).chain(memories.iter().flatten()))?;
-        Ok((Self { ours, memory, memories, notes: Some(notes) }, theirs))
+        Ok(Self { ours, memory, memories, notes: Some(notes) })
     }
 }
 

@@ -234,12 +234,12 @@ pub fn recv_message(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<(u
 }
 
 /// Have the kernel say with each message who sent it.
-pub fn ask_for_sender(socket: impl AsFd) -> io::Result<()> {
-    Ok(rustix::net::sockopt::set_socket_passcred(socket, true)?)
+pub fn ask_for_sender(socket: impl AsFd, wanted: bool) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_passcred(socket, wanted)?)
 }
 
 /// Receive one byte, and the process that sent it, by the kernel's word and not its own; `None` at the end of the stream.
-/// The sender is not told any more after this.
+/// Those who send after [`ask_for_sender`] are told.
 pub fn recv_signed(socket: impl AsFd) -> io::Result<Option<(u8, u32)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -256,7 +256,6 @@ pub fn recv_signed(socket: impl AsFd) -> io::Result<Option<(u8, u32)>> {
     if received.bytes == 0 {
         return Ok(None);
     }
-    rustix::net::sockopt::set_socket_passcred(&socket, false)?;
     let sender = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmCredentials(who) => u32::try_from(who.pid.as_raw_nonzero().get()).ok(),
         _ => None,
