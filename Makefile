@@ -73,8 +73,9 @@ demo: build ## show the main job on real input
 .PHONY: test
 test: format-check lint types test-rust test-python ## run every check and every test of both languages
 
+# Some of them put their objects into the interpreter of .venv.
 .PHONY: test-rust
-test-rust: ## run the tests of the engine
+test-rust: build ## run the tests of the engine
 	cargo test --workspace --exclude saranwrap-python
 
 .PHONY: test-python

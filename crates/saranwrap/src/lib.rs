@@ -17,6 +17,8 @@
 //! * [`link`]: the conversation; either end may ask
 //! * [`child`]: a process with a link to it
 //! * [`zygote`]: processes that stand ready to be forked into children
+//! * [`remote`]: objects of another process as values of this one, and of this one for the other
+//! * [`python`]: children that are Python interpreters
 //!
 //! # The bytes of a request
 //!
@@ -73,3 +75,9 @@ pub use child::{Adopted, Child, Command, Destination, Exit, Says, adopt_link};
 
 pub mod zygote;
 pub use zygote::{Births, Zygote};
+
+pub mod remote;
+pub use remote::{Args, Callback, Fault, FromRemote, IntoRemote, Object, Proxy, Raised, Session, Value, args};
+
+pub mod python;
+pub use python::Python;

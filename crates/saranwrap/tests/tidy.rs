@@ -273,6 +273,8 @@ fn the_members_of_the_rooms_above_are_found() {
         "link",
         "child",
         "zygote",
+        "remote",
+        "python",
     ];
     assert_eq!(names, expected);
     assert!(begins_function("    pub(super) fn other(self) -> Self {"));

@@ -1,0 +1,200 @@
+//! Children that are Python interpreters: how one is started from Rust, and what it asks of its parent beyond the objects.
+
+mod home;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::child::{Carrier, Child, Command, Says};
+use crate::error::Kind;
+use crate::message::Hello;
+use crate::remote::shared::{Limits, Shared};
+use crate::remote::{Encoder, Fault, IntoRemote, Own, Proxy, Result, Session};
+use crate::wire::Writer;
+use home::Home;
+
+/// A child that does not greet within this time is not going to.
+const GREETING: Duration = Duration::from_secs(60);
+
+/// What the interpreter runs: the package's own side of the conversation.
+const BOOT: &str = "from saranwrap._child import main; main()";
+
+/// How to start an interpreter.
+///
+/// ```no_run
+/// use saranwrap::{Object, Python};
+///
+/// let child = Python::new().interpreter("python3").spawn()?;
+/// let time = child.wrap_module("time")?;
+/// let t = time.call_method("gmtime", (0,))?;
+/// let year: i32 = t.getattr("tm_year")?.extract()?;
+/// assert_eq!(year, 1970);
+/// # Ok::<(), saranwrap::Fault>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is started before `spawn`"]
+pub struct Python {
+    command: Command,
+    path: Vec<PathBuf>,
+    argv: Vec<String>,
+    spin: Option<Duration>,
+    limits: Limits,
+}
+
+impl Default for Python {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Python {
+    /// The `python3` that is found in PATH, with our environment, in our directory.
+    ///
+    /// The package `saranwrap` has to be importable for it.
+    pub fn new() -> Self {
+        Self {
+            command: Command { program: "python3".into(), ..Command::default() },
+            path: Vec::new(),
+            argv: vec![String::new()],
+            spin: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Another interpreter: a path, or a name that is looked up in PATH.
+    pub fn interpreter(mut self, program: impl Into<OsString>) -> Self {
+        self.command.program = program.into();
+        self
+    }
+
+    /// Add an argument of the interpreter's own, such as `-O`.
+    pub fn flag(mut self, flag: impl Into<OsString>) -> Self {
+        self.command.args.push(flag.into());
+        self
+    }
+
+    /// Set an environment variable; all others are ours.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        let env = self.command.env.get_or_insert_with(|| std::env::vars_os().collect());
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+        self
+    }
+
+    /// The directory that it starts in.
+    pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.command.cwd = Some(directory.into());
+        self
+    }
+
+    /// Add a directory to import from, ahead of the interpreter's own.
+    pub fn path(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.path.push(directory.into());
+        self
+    }
+
+    /// What `sys.argv` is there.
+    pub fn argv<S: Into<String>>(mut self, argv: impl IntoIterator<Item = S>) -> Self {
+        self.argv = argv.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What carries the frames.
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.command.carrier = carrier;
+        self
+    }
+
+    /// Where its output goes.
+    pub fn says(mut self, says: Says) -> Self {
+        self.command.says = says;
+        self
+    }
+
+    /// How long either process may look for what it waits for before it sleeps; without this, each finds out what is worth it.
+    pub fn spin(mut self, bound: Duration) -> Self {
+        self.spin = Some(bound);
+        self
+    }
+
+    /// How long each call may take; without this, for ever.  [`Proxy::with_timeout`] shortens it.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limits.timeout = Some(limit);
+        self
+    }
+
+    /// How long a call that took too long may go on after it was cancelled and interrupted, before its process is killed.  A second
+    /// without this.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.limits.grace = grace;
+        self
+    }
+
+    /// Start it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Refused`] when it cannot be started or speaks another version of the protocol; [`Kind::Died`] when it ends before it has
+    /// greeted, with what it said last.
+    pub fn spawn(&self) -> Result<Session> {
+        let mut command = self.command.clone();
+        command.args.extend(["-c", BOOT].map(OsString::from));
+        let (child, link) = Child::spawn(&command)?;
+        if let Some(bound) = self.spin {
+            link.set_spin(bound);
+        }
+        let arena = std::sync::Arc::clone(child.arena());
+        let shared = Shared::new(link, arena, Some(child), self.limits);
+        shared.set_root(Own::new(Home::default()));
+        let hello = Hello::ours(self.setup(&shared)?);
+        match shared.link.hello(&hello, Some(Instant::now() + GREETING)) {
+            Ok(_) => Ok(Session::of(&shared)),
+            Err(error) => Err(shared.told(error).into()),
+        }
+    }
+
+    /// What the child is told first, as an entry of a Hello: `sys.path`, `sys.argv`, how long to look, what changes in its environment,
+    /// how it serves, and which of its streams it leaves alone.
+    fn setup(&self, shared: &std::sync::Arc<Shared>) -> Result<Vec<u8>> {
+        let mut extra = Writer::new();
+        extra.text("setup");
+        let mut out = Encoder::new(shared, &mut extra);
+        out.tuple(6);
+        self.path.clone().into_remote(&mut out)?;
+        self.argv.clone().into_remote(&mut out)?;
+        self.spin.map(|bound| bound.as_secs_f64() * 1e6).into_remote(&mut out)?;
+        out.none();
+        out.text("serial");
+        // What it prints goes to the descriptors that it has: there is no stream here to write to instead.
+        out.tuple(2);
+        out.text("stdout");
+        out.text("stderr");
+        Ok(extra.into_vec())
+    }
+}
+
+impl Session {
+    /// The functions and classes that need no import.
+    pub fn builtins(&self) -> Result<Proxy> {
+        self.wrap_module("builtins")
+    }
+}
+
+impl Shared {
+    /// A child that did not greet: with what became of it.
+    fn told(&self, error: crate::error::Error) -> crate::error::Error {
+        match (&self.child, error.kind()) {
+            (Some(child), Kind::Died) => crate::error::Error::died(child.obituary()),
+            _ => error,
+        }
+    }
+}
+
+impl Fault {
+    /// Whether the child has ended.
+    pub fn is_death(&self) -> bool {
+        self.kind() == Some(Kind::Died)
+    }
+}

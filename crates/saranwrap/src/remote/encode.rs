@@ -1,0 +1,367 @@
+//! From values of yours to bytes: what an argument or an answer is made of.
+
+use std::sync::Arc;
+
+use super::fault::{Fault, Result};
+use super::own::Own;
+use super::proxy::{Named, Proxy};
+use super::raised::Raised;
+use super::shared::Shared;
+use super::value::Value;
+use crate::arena::Place;
+use crate::wire::{MAX_DEPTH, Writer, tag};
+
+/// Containers by value have a loan number from here on: nothing is lent, and the other side has a copy of its own.
+const GIVEN_AWAY: u64 = 1 << 62;
+
+/// From this length on bytes go into a block of the arena.
+const LARGE: usize = 32 << 10;
+
+/// Writes one message.  Each method writes one value; those that take a number of items are followed by as many values.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    session: &'a Arc<Shared>,
+    out: &'a mut Writer,
+    /// Ids given out in this message, to take back should it never leave.
+    given: Vec<u64>,
+    /// Blocks given out in it.
+    blocks: Vec<Place>,
+    /// What is named in it.  Were one dropped before the message has gone, its release would go ahead of that.
+    keeps: Vec<Proxy>,
+    depth: usize,
+}
+
+impl<'a> Encoder<'a> {
+    pub(crate) fn new(session: &'a Arc<Shared>, out: &'a mut Writer) -> Self {
+        Self { session, out, given: Vec::new(), blocks: Vec::new(), keeps: Vec::new(), depth: 0 }
+    }
+
+    /// `None`.
+    pub fn none(&mut self) {
+        self.out.null();
+    }
+
+    /// A truth value.
+    pub fn bool(&mut self, value: bool) {
+        self.out.bool(value);
+    }
+
+    /// An integer.
+    pub fn int(&mut self, value: i64) {
+        self.out.i64(value);
+    }
+
+    /// An integer of up to 128 bits.
+    pub fn big(&mut self, value: i128) {
+        match i64::try_from(value) {
+            Ok(small) => self.out.i64(small),
+            Err(_) if value < 0 => self.out.bigint(true, &(!value).to_be_bytes()),
+            Err(_) => self.out.bigint(false, &value.to_be_bytes()),
+        }
+    }
+
+    /// An unsigned integer of up to 128 bits.
+    pub fn unsigned(&mut self, value: u128) {
+        match u64::try_from(value) {
+            Ok(small) => self.out.u64(small),
+            Err(_) => self.out.bigint(false, &value.to_be_bytes()),
+        }
+    }
+
+    /// A float.
+    pub fn float(&mut self, value: f64) {
+        self.out.f64(value);
+    }
+
+    /// A complex number.
+    pub fn complex(&mut self, real: f64, imaginary: f64) {
+        self.out.tag(tag::COMPLEX);
+        self.out.array(2);
+        self.out.f64(real);
+        self.out.f64(imaginary);
+    }
+
+    /// A text.
+    pub fn text(&mut self, value: &str) {
+        self.out.text(value);
+    }
+
+    /// Bytes; many of them through memory that both sides see.
+    pub fn bytes(&mut self, value: &[u8]) {
+        let room = if value.len() < LARGE { None } else { self.session.arena.room(value.len()) };
+        match room {
+            Some(room) => {
+                room.copy_in(0, value);
+                let place = room.give();
+                place.write(self.out);
+                self.blocks.push(place);
+            }
+            None => self.out.bytes(value),
+        }
+    }
+
+    /// A tuple of so many items, which follow.
+    pub fn tuple(&mut self, len: usize) {
+        self.out.array(len);
+    }
+
+    /// A new list of so many items, which follow.
+    pub fn list(&mut self, len: usize) {
+        self.container(tag::LIST);
+        self.out.array(len);
+    }
+
+    /// A new dict of so many pairs, each a key and its value, which follow.
+    pub fn dict(&mut self, len: usize) {
+        self.container(tag::DICT);
+        self.out.map(len);
+    }
+
+    /// A new set of so many items, which follow.
+    pub fn set(&mut self, len: usize) {
+        self.container(tag::SET);
+        self.out.array(len);
+    }
+
+    /// A set that cannot change, of so many items, which follow.
+    pub fn frozen_set(&mut self, len: usize) {
+        self.out.tag(tag::FROZENSET);
+        self.out.array(len);
+    }
+
+    /// A new array of bytes that can change.
+    pub fn byte_array(&mut self, value: &[u8]) {
+        self.container(tag::BYTEARRAY);
+        self.bytes(value);
+    }
+
+    /// A value of a well-known class, of so many parts, which follow: see docs/protocol.md.
+    pub fn known(&mut self, kind: &str, parts: usize) {
+        self.out.tag(tag::KNOWN);
+        self.out.array(1 + parts);
+        self.out.text(kind);
+    }
+
+    /// An object that the proxy stands for, which goes home; or, if it belongs elsewhere, nothing that can be sent.
+    pub fn proxy(&mut self, proxy: &Proxy) -> Result<()> {
+        if !proxy.belongs_to(self.session) {
+            return Err(Fault::mismatch("an object of one child cannot be sent to another process"));
+        }
+        self.out.tag(tag::THEIRS);
+        self.out.u64(proxy.id());
+        self.keeps.push(proxy.clone());
+        Ok(())
+    }
+
+    /// What has to live until the message has gone.
+    pub(crate) fn kept(&mut self) -> Vec<Proxy> {
+        std::mem::take(&mut self.keeps)
+    }
+
+    /// A class or function that both sides have.
+    pub(crate) fn named(&mut self, named: &Named) {
+        self.name(named.module(), named.qualname());
+    }
+
+    /// An object of this side, by reference.
+    pub fn own(&mut self, object: &Own) {
+        let (id, class) = self.session.exports().give(object);
+        self.given.push(id);
+        self.out.tag(tag::MINE);
+        self.out.array(2);
+        self.out.u64(id);
+        self.out.u64(class);
+    }
+
+    /// A value of whatever kind.
+    pub fn value(&mut self, value: &Value) -> Result<()> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Fault::mismatch(format!("a value that is nested deeper than {MAX_DEPTH} cannot be sent")));
+        }
+        self.depth += 1;
+        let written = self.write_value(value);
+        self.depth -= 1;
+        written
+    }
+
+    fn write_value(&mut self, value: &Value) -> Result<()> {
+        match value {
+            Value::None => self.none(),
+            Value::Bool(value) => self.bool(*value),
+            Value::Int(value) => self.big(*value),
+            Value::BigInt(big) => self.out.bigint(big.negative, &big.magnitude),
+            Value::Float(value) => self.float(*value),
+            Value::Complex(real, imaginary) => self.complex(*real, *imaginary),
+            Value::Str(text) => self.text(text),
+            Value::Bytes(bytes) => self.bytes(bytes),
+            Value::ByteArray(bytes) => self.byte_array(bytes),
+            Value::Object(proxy) => return self.proxy(proxy),
+            Value::Named(named) => self.named(named),
+            Value::Own(own) => self.own(own),
+            Value::Exception(raised) => return self.raised(raised),
+            compound => return self.write_compound(compound),
+        }
+        Ok(())
+    }
+
+    fn write_compound(&mut self, value: &Value) -> Result<()> {
+        let items: &[Value] = match value {
+            Value::Tuple(items) => {
+                self.tuple(items.len());
+                items
+            }
+            Value::List(items) => {
+                self.list(items.len());
+                items
+            }
+            Value::Set(items) => {
+                self.set(items.len());
+                items
+            }
+            Value::FrozenSet(items) => {
+                self.frozen_set(items.len());
+                items
+            }
+            Value::Known(known) => {
+                self.known(&known.kind, known.parts.len());
+                &known.parts
+            }
+            Value::Slice(parts) | Value::Range(parts) => {
+                self.out.tag(if matches!(value, Value::Slice(_)) { tag::SLICE } else { tag::RANGE });
+                self.tuple(3);
+                &parts[..]
+            }
+            Value::Dict(pairs) => {
+                self.dict(pairs.len());
+                return pairs.iter().try_for_each(|(key, value)| self.value(key).and_then(|()| self.value(value)));
+            }
+            single => return self.write_single(single),
+        };
+        items.iter().try_for_each(|item| self.value(item))
+    }
+
+    fn write_single(&mut self, value: &Value) -> Result<()> {
+        match value {
+            Value::Ellipsis => self.singleton(tag::ELLIPSIS),
+            Value::NotImplemented => self.singleton(tag::NOT_IMPLEMENTED),
+            Value::Surrogates(bytes) => {
+                self.out.tag(tag::SURROGATES);
+                self.out.bytes(bytes);
+            }
+            Value::Array(array) => {
+                self.container(tag::NDARRAY);
+                self.out.array(5);
+                self.out.bool(true);
+                self.out.text(if array.row_major { "C" } else { "F" });
+                self.value(&array.dtype)?;
+                self.out.array(array.shape.len());
+                array.shape.iter().for_each(|&side| self.out.u64(side));
+                self.bytes(&array.bytes);
+            }
+            other => return Err(Fault::mismatch(format!("{} cannot be sent", other.kind()))),
+        }
+        Ok(())
+    }
+
+    /// An exception: itself, where it came from there and is still there; else one of its class with its arguments.
+    pub(crate) fn raised(&mut self, raised: &Raised) -> Result<()> {
+        self.out.tag(tag::EXCEPTION);
+        match &raised.proxy {
+            Some(proxy) if proxy.belongs_to(self.session) => {
+                self.out.array(7);
+                self.out.u64(0);
+                self.proxy(proxy)?;
+            }
+            _ => {
+                self.out.array(9);
+                self.out.u64(0);
+                let class = raised.family.iter().find(|class| class.module == "builtins");
+                self.name("builtins", class.map_or("RuntimeError", |class| &class.qualname));
+                self.tuple(raised.args.len());
+                let cause = self.plainly(&raised.args);
+                cause.iter().try_for_each(|arg| self.value(arg))?;
+                self.tuple(0);
+            }
+        }
+        self.cause(raised.cause.as_deref())?;
+        self.cause(raised.context.as_deref())?;
+        self.bool(raised.suppresses_context);
+        if raised.notes.is_empty() {
+            self.none();
+        } else {
+            self.tuple(raised.notes.len());
+            raised.notes.iter().for_each(|note| self.text(note));
+        }
+        self.out.tag(tag::TRACEBACK);
+        self.tuple(0);
+        Ok(())
+    }
+
+    fn cause(&mut self, cause: Option<&Raised>) -> Result<()> {
+        match cause {
+            Some(cause) if self.depth < MAX_DEPTH => {
+                self.depth += 1;
+                let written = self.raised(cause);
+                self.depth -= 1;
+                written
+            }
+            _ => {
+                self.none();
+                Ok(())
+            }
+        }
+    }
+
+    /// Arguments of an exception of another child are told by their texts, since they cannot go along.
+    fn plainly(&self, args: &[Value]) -> Vec<Value> {
+        let foreign = |arg: &Value| matches!(arg, Value::Object(proxy) if !proxy.belongs_to(self.session));
+        args.iter().map(|arg| if foreign(arg) { Value::Str(arg.kind()) } else { arg.clone() }).collect()
+    }
+
+    /// The message will not be sent, or not all of it: what it gave out was not given out after all.
+    pub(crate) fn take_back(&mut self, len: usize) {
+        self.out.truncate(len);
+        for place in self.blocks.drain(..) {
+            self.session.arena.take_back(place);
+        }
+        let given: Vec<_> = self.given.drain(..).map(|id| (id, 1)).collect();
+        // They are out as often as that; an error would say otherwise.
+        drop(self.session.take_back(&given));
+    }
+
+    /// Whether there is something in blocks, which are gone when the other side has read the message.
+    pub(crate) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// Give everything out once more that this message gives out: it may have to be sent a second time.  What to take back, if not.
+    pub(crate) fn hold(&self) -> Vec<(u64, u64)> {
+        if self.given.is_empty() {
+            return Vec::new();
+        }
+        let mut exports = self.session.exports();
+        self.given.iter().filter(|&&id| exports.again(id)).map(|&id| (id, 1)).collect()
+    }
+
+    pub(crate) fn out(&mut self) -> &mut Writer {
+        self.out
+    }
+
+    fn name(&mut self, module: &str, qualname: &str) {
+        self.out.tag(tag::NAMED);
+        self.out.array(2);
+        self.out.text(module);
+        self.out.text(qualname);
+    }
+
+    fn container(&mut self, kind: u64) {
+        self.out.tag(kind);
+        self.out.array(2);
+        self.out.u64(GIVEN_AWAY);
+    }
+
+    fn singleton(&mut self, kind: u64) {
+        self.out.tag(kind);
+        self.out.null();
+    }
+}

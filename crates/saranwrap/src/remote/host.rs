@@ -1,0 +1,335 @@
+//! Serves what the other side asks: applies ops to objects of this side, and ends calls that nobody waits for any more.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::arguments::Args;
+use super::bound;
+use super::decode::Decoder;
+use super::encode::Encoder;
+use super::fault::{Fault, Result};
+use super::own::{Class, Export, Own};
+use super::proxy::Proxy;
+use super::shared::Shared;
+use super::value::Value;
+use crate::error::{Error, Kind, Result as LinkResult};
+use crate::host::{Applied, GivenUp, Host, Outcome};
+use crate::op::{Op, Request};
+use crate::wire::Writer;
+
+/// How long a call that was cancelled has to end by itself before it is interrupted.
+const COOPERATION: Duration = Duration::from_millis(1);
+
+/// The longest pause between two signals: one that comes just before a system call begins does not end it.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A child that was killed has ended within this time.
+const DYING: Duration = Duration::from_secs(5);
+
+/// How far the ending of one call has come.
+#[derive(Debug, Default, Clone, Copy)]
+struct Stage {
+    signals: u32,
+    killed: bool,
+    due: Option<Instant>,
+    outcome: Option<Outcome>,
+}
+
+/// Serves one wait.
+pub(crate) struct Serving<'a> {
+    session: &'a Arc<Shared>,
+    stage: Cell<Stage>,
+    /// What is named in answers that have not gone yet.
+    leaving: RefCell<Vec<Proxy>>,
+}
+
+/// A request that was read whole, before anything of it is done.
+struct Asked {
+    op: Op,
+    target: u64,
+    /// The name among its arguments, where the op has one.
+    name: String,
+    args: Vec<Value>,
+    keywords: Vec<(String, Value)>,
+}
+
+impl<'a> Serving<'a> {
+    pub(crate) fn new(session: &'a Arc<Shared>) -> Self {
+        Self { session, stage: Cell::default(), leaving: RefCell::default() }
+    }
+
+    /// Whether this error means that the call took too long.
+    pub(crate) fn is_late(&self, error: &Error) -> bool {
+        let stage = self.stage.get();
+        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && (stage.killed || stage.signals > 0))
+    }
+
+    /// What it took to end the call.
+    pub(crate) fn story(&self, error: &Error) -> String {
+        let stage = self.stage.get();
+        if stage.killed {
+            return format!("the child did not stop within {:?} and was killed", self.session.limits.grace);
+        }
+        let story = match stage.outcome {
+            _ if error.kind() == Kind::Died => "the child ended as it was interrupted",
+            Some(Outcome::Raised) if stage.signals > 0 => "it was interrupted in the child",
+            Some(_) => "the child ended it when it was told to",
+            None => "nobody waits for it, and it may go on",
+        };
+        story.to_owned()
+    }
+
+    fn read(&self, body: &[u8]) -> Result<Asked> {
+        let mut decoder = Decoder::new(self.session, body);
+        let Request { op, target, argc } = Request::read(&mut decoder.reader)?;
+        let asked = read_arguments(&mut decoder, op, target, argc)?;
+        decoder.trailer()?;
+        Ok(asked)
+    }
+
+    fn perform(&self, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
+        let Asked { op, target, name, args, keywords } = asked;
+        match op {
+            Op::Status => return self.status(out),
+            Op::Describe => return self.describe(target, out),
+            _ => {}
+        }
+        let object = match self.session.exports().find(target) {
+            Some(Export::Object(object)) => object,
+            Some(Export::Class(class)) => return bound::of_class(class, op, &name, out),
+            None => return Err(unknown(target).into()),
+        };
+        let args = Args::new(self.session, args, keywords);
+        bound::apply(&object, op, &name, args, out)
+    }
+
+    /// What is told of this process, as pairs.
+    fn status(&self, out: &mut Encoder<'_>) -> Result<()> {
+        let (count, next) = {
+            let exports = self.session.exports();
+            (exports.len() as u64, exports.next_id())
+        };
+        let stats = self.session.link.stats();
+        let arena = self.session.arena.usage();
+        let numbers = [
+            ("object_count", count),
+            ("next_id", next),
+            ("pid", u64::from(std::process::id())),
+            ("requests", stats.calls_served),
+            ("bytes_in", stats.bytes_in),
+            ("bytes_out", stats.bytes_out),
+            ("blocks_out", arena.blocks_out as u64),
+            ("block_bytes_out", arena.bytes_out),
+            ("blocks_in", arena.blocks_in as u64),
+            ("memory", crate::sys::process::memory_of("self")),
+        ];
+        out.tuple(numbers.len() + 1);
+        for (name, number) in numbers {
+            out.tuple(2);
+            out.text(name);
+            out.unsigned(number.into());
+        }
+        out.tuple(2);
+        out.text("uptime");
+        out.float(self.session.started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn describe(&self, target: u64, out: &mut Encoder<'_>) -> Result<()> {
+        match self.session.exports().find(target) {
+            Some(Export::Class(class)) => {
+                describe(class, out);
+                Ok(())
+            }
+            _ => Err(unknown(target).into()),
+        }
+    }
+}
+
+fn unknown(id: u64) -> Error {
+    Error::garbled(format!("no object here has the id {id}"))
+}
+
+fn read_arguments(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -> Result<Asked> {
+    let mut asked = Asked { op, target, name: String::new(), args: Vec::new(), keywords: Vec::new() };
+    let mut name = |decoder: &mut Decoder<'_>| {
+        decoder.reader.text("name").map(|name| asked.name = name.to_owned()).map_err(Fault::from)
+    };
+    match (op, argc) {
+        (Op::GetAttr | Op::DelAttr | Op::Import, 1) => name(decoder)?,
+        (Op::SetAttr, 2) => {
+            name(decoder)?;
+            asked.args = decoder.values(1)?;
+        }
+        (Op::Call, 2) => {
+            asked.args = decoder.positional()?;
+            asked.keywords = decoder.keywords()?;
+        }
+        (Op::CallAttr, 3) => {
+            name(decoder)?;
+            asked.args = decoder.positional()?;
+            asked.keywords = decoder.keywords()?;
+        }
+        (Op::Special | Op::Operate, 2) => {
+            name(decoder)?;
+            asked.args = decoder.positional()?;
+        }
+        (_, argc) => asked.args = decoder.values(argc)?,
+    }
+    Ok(asked)
+}
+
+/// What `_mirrors.py` of the package reads; docs/protocol.md lists the places.
+fn describe(class: &Class, out: &mut Encoder<'_>) {
+    let special = |name: &str| name.starts_with("__") && name.ends_with("__");
+    out.tuple(15);
+    out.text(class.module);
+    out.text(class.name);
+    out.text("object");
+    out.tuple(0);
+    out.tuple(class.methods.len());
+    class.methods.iter().for_each(|method| out.text(method.name));
+    out.tuple(0);
+    out.text("");
+    out.tuple(0);
+    out.bool(false);
+    let own: Vec<_> = class.methods.iter().filter(|method| special(method.name)).collect();
+    out.tuple(own.len());
+    own.iter().for_each(|method| out.text(method.name));
+    out.bool(false);
+    out.bool(false);
+    out.text("type");
+    out.tuple(0);
+    out.bool(false);
+}
+
+/// What a panic said.
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason was given")
+}
+
+impl Host for Serving<'_> {
+    fn apply(&self, body: &[u8], out: &mut Writer) -> LinkResult<Applied> {
+        let asked = match self.read(body) {
+            Ok(asked) => asked,
+            Err(Fault::Link(error)) => return Err(error),
+            Err(other) => return Err(Error::garbled(format!("a request cannot be read: {other}"))),
+        };
+        if asked.op != Op::Status && self.session.exports().find(asked.target).is_none() {
+            return Err(unknown(asked.target));
+        }
+        let start = out.len();
+        let mut encoder = Encoder::new(self.session, out);
+        // What panics is an object of the user's; what this side's own code holds is behind locks that outlive that.
+        let performed = catch_unwind(AssertUnwindSafe(|| self.perform(asked, &mut encoder)));
+        let fault = match performed {
+            Ok(Ok(())) => {
+                self.leaving.borrow_mut().extend(encoder.kept());
+                return Ok(Outcome::Answered.into());
+            }
+            Ok(Err(fault)) => fault,
+            Err(panic) => {
+                Fault::raise("RuntimeError", format!("the code behind the call panicked: {}", words_of(&*panic)))
+            }
+        };
+        encoder.take_back(start);
+        let raised = match fault {
+            Fault::Raised(raised) => raised,
+            other => Box::new(super::Raised::new("RuntimeError", other.to_string())),
+        };
+        if encoder.raised(&raised).is_err() {
+            encoder.take_back(start);
+            let plain = super::Raised::new("RuntimeError", raised.to_string());
+            encoder.raised(&plain).map_err(|fault| Error::garbled(fault.to_string()))?;
+        }
+        self.leaving.borrow_mut().extend(encoder.kept());
+        Ok(Outcome::Raised.into())
+    }
+
+    fn decline(&self, body: &[u8], out: &mut Writer) -> LinkResult<Applied> {
+        // What it carries is given back as it is dropped.
+        match self.read(body) {
+            Err(Fault::Link(error)) => return Err(error),
+            asked => drop(asked),
+        }
+        out.null();
+        Ok(Outcome::Answered.into())
+    }
+
+    fn release(&self, releases: &[(u64, u64)]) -> LinkResult<()> {
+        self.session.take_back(releases)
+    }
+
+    fn discard(&self, body: &[u8]) {
+        // A body that cannot be read breaks the next call instead.
+        drop(Decoder::new(self.session, body).answer(Op::Call));
+    }
+
+    fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
+        wait();
+    }
+
+    fn interrupted(&self) -> LinkResult<()> {
+        Ok(())
+    }
+
+    fn given_up(&self, call: &GivenUp<'_>) -> Option<Instant> {
+        let child = self.session.child.as_ref()?;
+        let mut stage = self.stage.get();
+        let now = Instant::now();
+        if let Some(due) = stage.due.filter(|&due| now < due) {
+            return Some(due);
+        }
+        let end = call.since + self.session.limits.grace;
+        let next = if now >= end {
+            // The child may be busy with what somebody else asked, who has all the time.
+            if call.is_behind || stage.killed || child.kill().is_err() {
+                return None;
+            }
+            stage.killed = true;
+            now + DYING
+        } else if stage.signals == 0 && now < call.since + COOPERATION {
+            end.min(call.since + COOPERATION)
+        } else {
+            // A child that has ended meanwhile shows on the link.
+            let _ = child.signal(libc::SIGINT);
+            stage.signals += 1;
+            end.min(now + PAUSE.min(COOPERATION * (1 << stage.signals.min(8))))
+        };
+        stage.due = Some(next);
+        self.stage.set(stage);
+        Some(next)
+    }
+
+    fn ended(&self, outcome: Outcome, body: &[u8]) {
+        self.stage.set(Stage { outcome: Some(outcome), ..self.stage.get() });
+        self.discard(body);
+    }
+
+    fn sent(&self) {
+        let gone = self.leaving.take();
+        drop(gone);
+    }
+
+    fn queued_releases(&self) -> Vec<(u64, u64)> {
+        self.session.queued_releases()
+    }
+}
+
+impl Own {
+    /// Call it from this side, as the other one would.
+    pub(crate) fn call_here(&self, args: Args) -> Result<Value> {
+        let session = Arc::clone(args.shared());
+        let mut body = Writer::new();
+        let mut out = Encoder::new(&session, &mut body);
+        self.0.call("__call__", args, &mut out)?;
+        let value = Decoder::of_own(&session, out.out().as_slice()).value();
+        // The ids in it were for this side alone.
+        out.take_back(0);
+        value
+    }
+}

@@ -1,0 +1,43 @@
+//! The surface for Rust programs: objects of another process as values of this one, and objects of this one for the other.
+//!
+//! # How it works
+//!
+//! A [`Session`] is a link with all that its two ends remember of each other.  An answer is a [`Value`]: itself where it is plain, or
+//! a [`Proxy`].  What can be done with a proxy is in the trait [`Object`]; each of its methods writes one request
+//! ([`Encoder`], by [`IntoRemote`]), waits, and reads the answer.
+//!
+//! Both ends are the same code.  What the other side asks meanwhile is served on the thread that waits: an object of this side
+//! is whatever implements [`Served`], and a closure becomes one by [`Callback`].
+//!
+//! Containers cross by value: a `Vec` is a new list there, and what becomes of that is not seen here.
+
+mod fault;
+mod raised;
+mod value;
+mod own;
+mod proxy;
+mod encode;
+mod decode;
+mod classes;
+mod arguments;
+mod bound;
+mod host;
+pub(crate) mod shared;
+mod convert;
+mod callback;
+mod object;
+mod iterator;
+mod session;
+
+pub use arguments::{Args, ArgumentTuple, Arguments, FromArgs, NamedValues, Positional, WithNamed, args};
+pub use callback::Callback;
+pub use convert::{FromRemote, IntoRemote};
+pub use encode::Encoder;
+pub use fault::{Fault, Result};
+pub use iterator::RemoteIter;
+pub use object::Object;
+pub use own::{Class, Method, Own, Served};
+pub use proxy::{Named, Proxy};
+pub use raised::{ClassName, Frame, Raised};
+pub use session::Session;
+pub use value::{Array, BigInt, Known, Value};

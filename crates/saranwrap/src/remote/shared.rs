@@ -1,0 +1,324 @@
+//! One link and everything that this end remembers of the other: what was given out, what came, and how to ask.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::arguments::Args;
+use super::classes::Described;
+use super::decode::Decoder;
+use super::encode::Encoder;
+use super::fault::{Fault, Result};
+use super::host::Serving;
+use super::object::text_argument;
+use super::own::{Exports, Own};
+use super::proxy::Proxy;
+use super::raised::{ClassName, Raised};
+use super::value::Value;
+use crate::arena::{Arena, BLOCK};
+use crate::child::Child;
+use crate::error::{Error, Kind, Result as LinkResult};
+use crate::host::Outcome;
+use crate::link::Link;
+use crate::op::{Op, Request};
+use crate::wire::{Reader, Writer};
+
+/// Releases go alone when this many wait; else they ride on the next frame.
+const MANY_RELEASES: usize = 1024;
+
+/// How long calls may take, and how long one that was given up has to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: None, grace: Duration::from_secs(1) }
+    }
+}
+
+/// What the two ends of one link remember of each other, as one end has it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) link: Arc<Link>,
+    pub(crate) arena: Arc<Arena>,
+    /// The process at the other end; none in the child itself.
+    pub(crate) child: Option<Child>,
+    pub(crate) limits: Limits,
+    pub(crate) started: Instant,
+    exports: Mutex<Exports>,
+    pub(crate) classes: Mutex<HashMap<u64, Arc<Described>>>,
+    /// Ids of classes and functions that both sides have.
+    named: Mutex<HashMap<ClassName, u64>>,
+    queued: Mutex<Vec<(u64, u64)>>,
+}
+
+/// Where and how long a request is to be waited for.
+pub(crate) struct Wait {
+    pub(crate) limit: Option<Duration>,
+    pub(crate) until: Option<Instant>,
+}
+
+// What the locks of this module guard is whole after every statement, and none is held while anything else runs.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(link: Arc<Link>, arena: Arc<Arena>, child: Option<Child>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            arena,
+            child,
+            limits,
+            started: Instant::now(),
+            exports: Mutex::default(),
+            classes: Mutex::default(),
+            named: Mutex::default(),
+            queued: Mutex::default(),
+        })
+    }
+
+    /// Ask for an op and wait for the answer; `write` puts down the arguments, of which there are `argc`.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        limit: Option<Duration>,
+        op: Op,
+        target: u64,
+        argc: usize,
+        write: impl FnOnce(&mut Encoder<'_>) -> Result<()>,
+    ) -> Result<Value> {
+        let mut out = Writer::with_capacity(64);
+        Request { op, target, argc }.write(&mut out);
+        let head = out.len();
+        let mut encoder = Encoder::new(self, &mut out);
+        if let Err(fault) = write(&mut encoder) {
+            encoder.take_back(0);
+            return Err(fault);
+        }
+        let wait = self.wait(limit);
+        wait.tell(encoder.out());
+        if op != Op::CallAttr {
+            return Ok(self.carry(&wait, op, encoder.out().as_slice())?.0);
+        }
+        if encoder.has_blocks() {
+            // The attribute may turn out to be for this side to call; then the blocks would be gone.
+            let body = encoder.out().as_slice();
+            let (name, arguments) = Self::parts_of_call(&body[head..])?;
+            let callable = self.ask(limit, Op::GetAttr, target, 1, text_argument(name))?;
+            return self.call_with(&wait, callable, arguments);
+        }
+        let held = encoder.hold();
+        let body = encoder.out().as_slice();
+        match self.carry(&wait, op, body) {
+            Ok((callable, true)) => self.call_with(&wait, callable, Self::parts_of_call(&body[head..])?.1),
+            other => {
+                drop(self.take_back(&held));
+                Ok(other?.0)
+            }
+        }
+    }
+
+    /// One request there and back.
+    pub(crate) fn carry(self: &Arc<Self>, wait: &Wait, op: Op, body: &[u8]) -> Result<(Value, bool)> {
+        let host = Serving::new(self);
+        let answer = match self.link.ask(&host, body, wait.until) {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.explain(error, &host, wait, body).into()),
+        };
+        let mut decoder = Decoder::answering(self, &answer.body, body);
+        match answer.outcome {
+            Outcome::Answered => decoder.answer(op).map_err(|fault| self.broken_by(fault)),
+            Outcome::Raised => Err(Fault::Raised(Box::new(self.raised(&mut decoder)?))),
+        }
+    }
+
+    /// What a Raised says.
+    pub(crate) fn raised(self: &Arc<Self>, decoder: &mut Decoder<'_>) -> Result<Raised> {
+        match decoder.answer(Op::Call) {
+            Ok((Value::Exception(raised), _)) => Ok(*raised),
+            Ok((other, _)) => Err(self.fail(Error::garbled(format!("the other side raised {}", other.kind()))).into()),
+            Err(fault) => Err(self.broken_by(fault)),
+        }
+    }
+
+    /// The name of the attribute, and the arguments of its call with what stands behind them.
+    fn parts_of_call(arguments: &[u8]) -> Result<(&str, &[u8])> {
+        let mut reader = Reader::new(arguments);
+        Ok((reader.text("name")?, reader.rest()))
+    }
+
+    /// Call what was an attribute with arguments that are written already.
+    fn call_with(self: &Arc<Self>, wait: &Wait, callable: Value, arguments: &[u8]) -> Result<Value> {
+        let target = match &callable {
+            Value::Own(own) => {
+                let mut decoder = Decoder::of_own(self, arguments);
+                return own.call_here(Args::new(self, decoder.positional()?, decoder.keywords()?));
+            }
+            Value::Object(proxy) => proxy.id(),
+            Value::Named(named) => named.proxy()?.id(),
+            other => return Err(Fault::mismatch(format!("{} cannot be called", other.kind()))),
+        };
+        let mut out = Writer::with_capacity(16 + arguments.len());
+        Request { op: Op::Call, target, argc: 2 }.write(&mut out);
+        out.raw(arguments);
+        Ok(self.carry(wait, Op::Call, out.as_slice())?.0)
+    }
+
+    pub(crate) fn wait(&self, limit: Option<Duration>) -> Wait {
+        let limit = [limit, self.limits.timeout].into_iter().flatten().min();
+        Wait { limit, until: limit.and_then(|limit| Instant::now().checked_add(limit)) }
+    }
+
+    /// The error of the link with all that is known of what happened.
+    pub(crate) fn explain(&self, error: Error, host: &Serving<'_>, wait: &Wait, body: &[u8]) -> Error {
+        if host.is_late(&error)
+            && let Some(limit) = wait.limit
+        {
+            let story = host.story(&error);
+            return Error::new(Kind::TimedOut, format!("{} took longer than {limit:?}: {story}", describe(body)));
+        }
+        match (&self.child, error.kind()) {
+            (Some(child), Kind::Died) => Error::died(child.obituary()),
+            _ => error,
+        }
+    }
+
+    /// The other side broke the protocol: the link is broken for good.
+    pub(crate) fn fail(&self, error: Error) -> Error {
+        self.link.break_with(error.clone());
+        error
+    }
+
+    /// A fault in reading what came; when it was one of the bytes themselves, the link is broken.
+    pub(crate) fn broken_by(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Link(error) if error.kind() == Kind::Garbled => Fault::Link(self.fail(error)),
+            fault => fault,
+        }
+    }
+
+    /// What an exception says of itself; nothing, if even that fails.
+    pub(crate) fn said_by(self: &Arc<Self>, exception: &Proxy) -> Option<String> {
+        let said = exception.ask(Op::Special, 2, |out| {
+            out.text("__str__");
+            out.tuple(0);
+            Ok(())
+        });
+        if let Ok(Value::Str(text)) = said { Some(text) } else { None }
+    }
+
+    /// The id of a class or function that both sides have under its name.
+    pub(crate) fn id_of_named(self: &Arc<Self>, name: &ClassName) -> Result<u64> {
+        if let Some(&id) = lock(&self.named).get(name) {
+            return Ok(id);
+        }
+        let recipe = recipe_of(name).ok_or_else(|| Fault::mismatch(format!("`{name}` is no name")))?;
+        let write = |out: &mut Encoder<'_>| {
+            out.bytes(&recipe);
+            Ok(())
+        };
+        let id = match self.ask(None, Op::Adopt, 0, 1, write)? {
+            // It is kept for as long as the link is.
+            Value::Object(proxy) => proxy.keep(),
+            other => return Err(Fault::mismatch(format!("`{name}` is {}", other.kind()))),
+        };
+        lock(&self.named).insert(name.clone(), id);
+        Ok(id)
+    }
+
+    pub(crate) fn exports(&self) -> MutexGuard<'_, Exports> {
+        lock(&self.exports)
+    }
+
+    pub(crate) fn set_root(&self, root: Own) {
+        let before = self.exports().set_root(root);
+        drop(before);
+    }
+
+    /// A proxy died.  Called from a destructor: only queues.
+    pub(crate) fn give_back(&self, id: u64) {
+        let many = {
+            let mut queued = lock(&self.queued);
+            queued.push((id, 1));
+            queued.len() >= MANY_RELEASES
+        };
+        if many {
+            let releases = self.queued_releases();
+            if !self.link.send_releases(&releases) {
+                lock(&self.queued).extend(releases);
+            }
+        }
+    }
+
+    pub(crate) fn queued_releases(&self) -> Vec<(u64, u64)> {
+        let mut queued = std::mem::take(&mut *lock(&self.queued));
+        queued.extend(self.arena.take_given_back());
+        queued
+    }
+
+    /// The other side gave these ids back.
+    pub(crate) fn take_back(&self, releases: &[(u64, u64)]) -> LinkResult<()> {
+        for &(id, count) in releases {
+            if id & BLOCK != 0 {
+                self.arena.released(id, count)?;
+                continue;
+            }
+            let gone = self.exports().release(id, count)?;
+            // Here, where no lock is held: it is foreign code that ends.
+            drop(gone);
+        }
+        Ok(())
+    }
+
+    /// End the conversation; the child ends with it.
+    pub(crate) fn close(&self) {
+        self.link.close();
+        let exports = self.exports().drain();
+        drop(exports);
+    }
+}
+
+impl Drop for Shared {
+    /// The last proxy is gone: the child may end.
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+impl Wait {
+    /// The time that is left, for the other side to know.
+    pub(crate) fn tell(&self, out: &mut Writer) {
+        let Some(limit) = self.limit else { return };
+        out.array(3);
+        out.array(0);
+        out.array(0);
+        out.u64(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+/// What makes the other side look a name up: a pickle of it.
+fn recipe_of(name: &ClassName) -> Option<Vec<u8>> {
+    let mut recipe = vec![0x80, 4];
+    for part in [&name.module, &name.qualname] {
+        recipe.push(0x8c);
+        recipe.push(u8::try_from(part.len()).ok()?);
+        recipe.extend_from_slice(part.as_bytes());
+    }
+    recipe.extend_from_slice(&[0x93, b'.']);
+    Some(recipe)
+}
+
+/// The act and its object, as far as the request itself tells.
+fn describe(body: &[u8]) -> String {
+    let mut reader = Reader::new(body);
+    let Ok(Request { op, .. }) = Request::read(&mut reader) else { return "a request".to_owned() };
+    match (op, reader.text("name")) {
+        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special | Op::Import, Ok(name)) => {
+            format!("`{}` of `{name}`", op.name())
+        }
+        _ => format!("`{}`", op.name()),
+    }
+}
