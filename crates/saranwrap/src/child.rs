@@ -72,6 +72,15 @@ pub struct Command {
     pub says: Says,
 }
 
+impl Command {
+    /// Set a variable of its environment, which is ours otherwise.
+    pub(crate) fn set_env(&mut self, name: OsString, value: OsString) {
+        let env = self.env.get_or_insert_with(|| std::env::vars_os().collect());
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.program.to_string_lossy())?;

@@ -18,6 +18,7 @@
 //! * [`child`]: a process with a link to it
 //! * [`zygote`]: processes that stand ready to be forked into children
 //! * [`remote`]: objects of another process as values of this one, and of this one for the other
+//! * [`program`]: children that are Rust programs
 //! * [`python`]: children that are Python interpreters
 //!
 //! # The bytes of a request
@@ -77,7 +78,15 @@ pub mod zygote;
 pub use zygote::{Births, Zygote};
 
 pub mod remote;
-pub use remote::{Args, Callback, Fault, FromRemote, IntoRemote, Object, Proxy, Raised, Session, Value, args};
+pub use remote::{
+    Args, Callback, Fault, FromRemote, Here, IntoRemote, Object, Offer, Proxy, Raised, Session, Value, Wrapped, args,
+};
+
+pub mod program;
+pub use program::Program;
 
 pub mod python;
 pub use python::Python;
+
+#[cfg(feature = "macros")]
+pub use saranwrap_macros::{FromRemote, IntoRemote, wrap};

@@ -4,7 +4,7 @@ mod home;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::child::{Carrier, Child, Command, Says};
 use crate::error::Kind;
@@ -76,10 +76,7 @@ impl Python {
 
     /// Set an environment variable; all others are ours.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        let (name, value) = (name.into(), value.into());
-        let env = self.command.env.get_or_insert_with(|| std::env::vars_os().collect());
-        env.retain(|(known, _)| *known != name);
-        env.push((name, value));
+        self.command.set_env(name.into(), value.into());
         self
     }
 
@@ -149,10 +146,8 @@ impl Python {
         let shared = Shared::new(link, arena, Some(child), self.limits);
         shared.set_root(Own::new(Home::default()));
         let hello = Hello::ours(self.setup(&shared)?);
-        match shared.link.hello(&hello, Some(Instant::now() + GREETING)) {
-            Ok(_) => Ok(Session::of(&shared)),
-            Err(error) => Err(shared.told(error).into()),
-        }
+        shared.greet(hello, GREETING)?;
+        Ok(Session::of(&shared))
     }
 
     /// What the child is told first, as an entry of a Hello: `sys.path`, `sys.argv`, how long to look, what changes in its environment,
@@ -179,16 +174,6 @@ impl Session {
     /// The functions and classes that need no import.
     pub fn builtins(&self) -> Result<Proxy> {
         self.wrap_module("builtins")
-    }
-}
-
-impl Shared {
-    /// A child that did not greet: with what became of it.
-    fn told(&self, error: crate::error::Error) -> crate::error::Error {
-        match (&self.child, error.kind()) {
-            (Some(child), Kind::Died) => crate::error::Error::died(child.obituary()),
-            _ => error,
-        }
     }
 }
 

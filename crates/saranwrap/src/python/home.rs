@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::remote::{Args, Class, Encoder, Fault, Method, Object, Result, Served, Value};
+use crate::remote::{Access, Args, Class, Encoder, Fault, Method, Object, Result, Served, Value};
 
 /// How many warnings are remembered, so that each is shown once: what a child makes up is not to stay for ever.
 const MOST_SHOWN: usize = 4096;
@@ -21,7 +21,7 @@ static HOME: Class = Class {
     module: "rust",
     name: "home",
     doc: "What a child asks of its parent beyond the objects.",
-    methods: &[Method { name: "__call__", doc: "", parameters: "kind, *args" }],
+    methods: &[Method { name: "__call__", doc: "", parameters: "kind, *args", access: Access::Read }],
 };
 
 impl Served for Home {

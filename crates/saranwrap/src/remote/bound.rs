@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::arguments::Args;
 use super::encode::Encoder;
 use super::fault::{Fault, Result};
-use super::own::{Class, Method, Own, Served};
+use super::own::{Access, Class, Method, Own, Served};
 use super::value::Value;
 use crate::op::Op;
 
@@ -15,12 +15,12 @@ struct Bound {
     method: &'static Method,
 }
 
-static METHOD: Class = Class {
-    module: "rust",
-    name: "method",
-    doc: "A method of an object of a Rust program.",
-    methods: &[Method { name: "__call__", doc: "", parameters: "*args, **kwargs" }],
-};
+/// What everything that can be called has.
+pub(crate) const CALL: Method =
+    Method { name: "__call__", doc: "", parameters: "*args, **kwargs", access: Access::Read };
+
+// To the other side it is a method of the interpreter's own: `help` and `inspect` know what to make of that.
+static METHOD: Class = Class { module: "builtins", name: "builtin_function_or_method", doc: "", methods: &[CALL] };
 
 impl Served for Bound {
     fn class(&self) -> &'static Class {
@@ -37,7 +37,7 @@ impl Served for Bound {
 }
 
 /// Apply an op to an object.
-pub(crate) fn apply(object: &Own, op: Op, name: &str, args: Args, out: &mut Encoder<'_>) -> Result<()> {
+pub(crate) fn apply(object: &Own, op: Op, name: &str, mut args: Args, out: &mut Encoder<'_>) -> Result<()> {
     match op {
         Op::Call => invoke(object, "__call__", args, out),
         Op::CallAttr => invoke(object, name, args, out),
@@ -52,6 +52,11 @@ pub(crate) fn apply(object: &Own, op: Op, name: &str, args: Args, out: &mut Enco
             object.class().methods.iter().for_each(|method| out.text(method.name));
             Ok(())
         }
+        // What `super()` and lookups through a class come to: classes of this side have no bases.
+        Op::Super => match args_of_super(&mut args) {
+            None => attribute(object, name, out),
+            Some(args) => invoke(object, name, args, out),
+        },
         Op::SetAttr | Op::DelAttr => Err(no_attribute(object.class(), name)),
         other => Err(Fault::raise(
             "TypeError",
@@ -92,19 +97,12 @@ fn invoke(object: &Own, name: &str, args: Args, out: &mut Encoder<'_>) -> Result
 
 fn attribute(object: &Own, name: &str, out: &mut Encoder<'_>) -> Result<()> {
     let class = object.class();
-    let told = object.0.method();
-    if let Some(method) = told {
-        match name {
-            "__name__" | "__qualname__" => {
-                out.text(method.name);
-                return Ok(());
-            }
-            "__doc__" => {
-                text_or_none(method.doc, out);
-                return Ok(());
-            }
-            _ => {}
-        }
+    if let Some(attribute) = object.0.attribute(name) {
+        out.own(&attribute);
+        return Ok(());
+    }
+    if class.method("__call__").is_some() && tell_of_function(object.0.method(), name, out) {
+        return Ok(());
     }
     match name {
         "__doc__" => text_or_none(class.doc, out),
@@ -118,6 +116,20 @@ fn attribute(object: &Own, name: &str, out: &mut Encoder<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What functions tell of themselves.  Whether this was such a thing.
+fn tell_of_function(method: Option<&'static Method>, name: &str, out: &mut Encoder<'_>) -> bool {
+    match name {
+        "__name__" | "__qualname__" => out.text(method.map_or("function", |method| method.name)),
+        "__doc__" => text_or_none(method.map_or("", |method| method.doc), out),
+        "__text_signature__" => {
+            out.text(&format!("({})", method.map_or("*args, **kwargs", |method| method.parameters)))
+        }
+        "__self__" | "__module__" => out.none(),
+        _ => return false,
+    }
+    true
+}
+
 /// A special method: the object's own, or what every object can do.
 fn special(object: &Own, name: &str, mut args: Args, out: &mut Encoder<'_>) -> Result<()> {
     if object.class().method(name).is_some() {
@@ -125,7 +137,11 @@ fn special(object: &Own, name: &str, mut args: Args, out: &mut Encoder<'_>) -> R
     }
     let class = object.class();
     match name {
-        "__repr__" | "__str__" => out.text(&format!("<{}.{} object>", class.module, class.name)),
+        "__repr__" | "__str__" => match object.0.method() {
+            Some(method) => out.text(&format!("<built-in method {}>", method.name)),
+            None if class.method("__call__").is_some() => out.text("<built-in function>"),
+            None => out.text(&format!("<{}.{} object>", class.module, class.name)),
+        },
         "__hash__" => out.int(Arc::as_ptr(&object.0).cast::<()>() as usize as i64 >> 4),
         "__eq__" | "__ne__" => {
             let same = args.rest().first() == Some(&Value::Own(object.clone()));
@@ -138,14 +154,19 @@ fn special(object: &Own, name: &str, mut args: Args, out: &mut Encoder<'_>) -> R
                 _ => Err(Fault::raise("TypeError", "unsupported format string passed to object.__format__")),
             };
         }
-        "__signature__" => {
-            let parameters = object.0.method().or_else(|| class.method("__call__")).map(|method| method.parameters);
-            // A text, which `inspect` reads as it reads those of built-in functions.
-            out.text(&format!("({})", parameters.unwrap_or("*args, **kwargs")));
-        }
         _ => return Err(no_attribute(class, name)),
     }
     Ok(())
+}
+
+/// The arguments of the call, where the attribute is to be called.
+fn args_of_super(args: &mut Args) -> Option<Args> {
+    let session = Arc::clone(args.shared());
+    let mut rest = args.rest().into_iter();
+    let Some(Value::Tuple(positional)) = rest.next() else { return None };
+    let pairs = if let Some(Value::Tuple(pairs)) = rest.next() { pairs } else { Vec::new() };
+    let named = pairs.into_iter().filter_map(|pair| pair.extract::<(String, Value)>().ok()).collect();
+    Some(Args::new(&session, positional, named))
 }
 
 fn text_or_none(text: &str, out: &mut Encoder<'_>) {

@@ -1,10 +1,11 @@
 //! Closures of this side that the other one calls.
 
 use super::arguments::{Args, FromArgs};
+use super::bound::CALL;
 use super::convert::IntoRemote;
 use super::encode::Encoder;
 use super::fault::Result;
-use super::own::{Class, Method, Own, Served};
+use super::own::{Class, Own, Served};
 
 /// A function of this process as a value: give it as an argument, and the other side can call it.
 ///
@@ -28,12 +29,8 @@ struct Function<F, A> {
     takes: std::marker::PhantomData<fn(A)>,
 }
 
-static FUNCTION: Class = Class {
-    module: "rust",
-    name: "function",
-    doc: "A function of a Rust program.",
-    methods: &[Method { name: "__call__", doc: "", parameters: "*args, **kwargs" }],
-};
+// To the other side it is a function of the interpreter's own: something to call of which the code cannot be seen.
+static FUNCTION: Class = Class { module: "builtins", name: "builtin_function_or_method", doc: "", methods: &[CALL] };
 
 impl Callback {
     /// A function whose arguments are a tuple of types of yours, or [`Args`] for whatever comes.

@@ -18,6 +18,7 @@ use super::value::Value;
 use crate::error::{Error, Kind, Result as LinkResult};
 use crate::host::{Applied, GivenUp, Host, Outcome};
 use crate::op::{Op, Request};
+use crate::table::ROOT;
 use crate::wire::Writer;
 
 /// How long a call that was cancelled has to end by itself before it is interrupted.
@@ -95,6 +96,7 @@ impl<'a> Serving<'a> {
         match op {
             Op::Status => return self.status(out),
             Op::Describe => return self.describe(target, out),
+            Op::Import => return self.import(&name, out),
             _ => {}
         }
         let object = match self.session.exports().find(target) {
@@ -138,6 +140,17 @@ impl<'a> Serving<'a> {
         Ok(())
     }
 
+    /// What this side offers under a name; under none, what it offers first of all.
+    fn import(&self, name: &str, out: &mut Encoder<'_>) -> Result<()> {
+        let Some(Export::Object(root)) = self.session.exports().find(ROOT) else { return Err(unknown(ROOT).into()) };
+        match root.0.attribute(name) {
+            Some(found) => out.own(&found),
+            None if name.is_empty() => out.own(&root),
+            None => return Err(Fault::raise("ModuleNotFoundError", format!("No module named '{name}'"))),
+        }
+        Ok(())
+    }
+
     fn describe(&self, target: u64, out: &mut Encoder<'_>) -> Result<()> {
         match self.session.exports().find(target) {
             Some(Export::Class(class)) => {
@@ -176,6 +189,12 @@ fn read_arguments(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -
         (Op::Special | Op::Operate, 2) => {
             name(decoder)?;
             asked.args = decoder.positional()?;
+        }
+        (Op::Super, 2 | 4) => {
+            // Which class has it makes no difference: see `bound`.
+            decoder.reader.skip()?;
+            name(decoder)?;
+            asked.args = decoder.values(argc - 2)?;
         }
         (_, argc) => asked.args = decoder.values(argc)?,
     }

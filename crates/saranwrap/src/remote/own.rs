@@ -1,5 +1,6 @@
 //! Objects of this side that the other one may use: what they can do, and the table of those that were given out.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::table::Table;
 /// An object that is used from the other side: methods by their names.
 ///
 /// Implemented for closures by [`Callback`](super::Callback), and for your own types by `#[saranwrap::wrap]`.
-pub trait Served: Send + Sync + 'static {
+pub trait Served: Any + Send + Sync {
     /// What it is, for whoever makes a proxy of it.
     fn class(&self) -> &'static Class;
 
@@ -21,7 +22,14 @@ pub trait Served: Send + Sync + 'static {
     fn call(&self, method: &str, args: Args, out: &mut Encoder<'_>) -> Result<()>;
 
     /// The method that this is, where it is one by itself.
+    #[doc(hidden)]
     fn method(&self) -> Option<&'static Method> {
+        None
+    }
+
+    /// An attribute that is no method.
+    #[doc(hidden)]
+    fn attribute(&self, _name: &str) -> Option<Own> {
         None
     }
 }
@@ -40,7 +48,7 @@ pub struct Class {
 }
 
 /// A method of a [`Class`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Method {
     /// Its name.
     pub name: &'static str,
@@ -48,6 +56,19 @@ pub struct Method {
     pub doc: &'static str,
     /// Its parameters, without the object itself, as they would be written there: `"by, times"`.
     pub parameters: &'static str,
+    /// What it is called on.
+    pub access: Access,
+}
+
+/// What a method is called on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// An object that others may look at meanwhile: `&self`.
+    Read,
+    /// An object that nobody else uses meanwhile: `&mut self`.
+    Change,
+    /// No object: a function that belongs to the class, such as one that makes its objects.
+    Make,
 }
 
 impl Class {

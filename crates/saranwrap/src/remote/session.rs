@@ -36,6 +36,16 @@ impl Session {
         Proxy::from_remote(self.shared.ask(None, Op::Import, 0, 1, text_argument(name))?)
     }
 
+    /// What a program offers first of all: its root, or else all its types.
+    pub fn root(&self) -> Result<Proxy> {
+        self.wrap_module("")
+    }
+
+    /// Whether nobody waits any more for the call that this thread serves: it was given up, or the link has ended.
+    pub fn cancelled(&self) -> bool {
+        self.shared.link.cancelled()
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.shared.child.as_ref().map_or_else(std::process::id, |child| child.pid())

@@ -20,6 +20,7 @@ use crate::child::Child;
 use crate::error::{Error, Kind, Result as LinkResult};
 use crate::host::Outcome;
 use crate::link::Link;
+use crate::message::Hello;
 use crate::op::{Op, Request};
 use crate::wire::{Reader, Writer};
 
@@ -79,6 +80,20 @@ impl Shared {
             named: Mutex::default(),
             queued: Mutex::default(),
         })
+    }
+
+    /// Say who we are to a child that was started just now, and wait for who it is.
+    pub(crate) fn greet(&self, hello: Hello, patience: Duration) -> LinkResult<()> {
+        let greeted = self.link.hello(&hello, Some(Instant::now() + patience));
+        greeted.map(drop).map_err(|error| match (&self.child, error.kind()) {
+            (Some(child), Kind::Died) => Error::died(child.obituary()),
+            _ => error,
+        })
+    }
+
+    /// In a child: serve until the parent is gone.
+    pub(crate) fn serve(self: &Arc<Self>) -> LinkResult<()> {
+        self.link.serve(&Serving::new(self))
     }
 
     /// Ask for an op and wait for the answer; `write` puts down the arguments, of which there are `argc`.

@@ -26,6 +26,11 @@ pub enum Exit {
     Unknown,
 }
 
+/// The process that started this one, or that took its place.
+pub fn parent_id() -> i32 {
+    Pid::as_raw(rustix::process::getppid())
+}
+
 /// A descriptor for a process.  It stays that process's, whoever reuses the number.
 pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;

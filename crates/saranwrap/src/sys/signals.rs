@@ -1,4 +1,4 @@
-//! Which signals a thread is ready for.
+//! Which signals a thread, or the process, is ready for.
 
 /// Leave every signal to the other threads: one that lands here would not interrupt the thread that waits for it.
 pub fn block_signals() {
@@ -9,4 +9,10 @@ pub fn block_signals() {
         libc::sigfillset(set.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
     }
+}
+
+/// From now on SIGINT, by which Ctrl-C reaches a whole process group, ends nothing here.
+pub fn ignore_interrupts() {
+    // SAFETY: SIG_IGN runs no code of ours, so no handler has to be safe to run at any moment.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
 }
