@@ -236,8 +236,7 @@ impl Child {
             let mut fds = [PollFd::from_borrowed_fd(self.ended_fd(), PollFlags::IN)];
             match poll(&mut fds, deadline) {
                 Ok(Polled::Interrupted) => {}
-                Ok(Polled::Ready | Polled::TimedOut) => return self.exit(),
-                Err(_) => return self.exit(),
+                _ => return self.exit(),
             }
         }
     }
@@ -265,8 +264,7 @@ impl Child {
 
     /// What became of it, in a sentence with its last words.  Waits a second at most, for a status that is on its way.
     pub fn obituary(&self) -> String {
-        let exit = self.wait(Some(Instant::now() + MOURNING));
-        let fate = match exit {
+        let fate = match self.wait(Some(Instant::now() + MOURNING)) {
             None => "ended the conversation, but still runs".to_owned(),
             Some(Exit::Code(code)) => format!("ended with exit code {code}"),
             Some(Exit::Signal(signal)) => match process::signal_name(signal) {
@@ -422,12 +420,11 @@ impl Watcher {
         let polled = poll(&mut fds, self.kill_at);
         let found: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         match polled {
-            Ok(Polled::Ready) => {}
+            Ok(Polled::Ready | Polled::Interrupted) => {}
             Ok(Polled::TimedOut) => {
                 kill_all(self.pid, &shared);
                 self.kill_at = None;
             }
-            Ok(Polled::Interrupted) => {}
             // Only a shortage of kernel memory, which passes; the pause keeps this from making it worse.
             Err(_) => {
                 std::thread::sleep(Duration::from_millis(50));

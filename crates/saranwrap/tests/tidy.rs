@@ -274,6 +274,7 @@ fn the_members_of_the_rooms_above_are_found() {
         "child",
         "zygote",
         "remote",
+        "program",
         "python",
     ];
     assert_eq!(names, expected);
