@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import saranwrap
-from saranwrap import errors
+from saranwrap import _settings, aio, errors
 
 SAMPLE = """
     import decimal
@@ -67,7 +67,7 @@ SAMPLE = """
         reveal_type(pool.dumps([]))  # Any
         reveal_type(next(saranwrap.map(pool.dumps, [[]], progress=True)))  # Any
     with saranwrap.Child(mourn) as child:
-        reveal_type(child)  # saranwrap._api.Child
+        reveal_type(child)  # saranwrap._children.Child
         reveal_type(child.wrap(counter))  # Counter
         reveal_type(child.pid)  # builtins.int
         reveal_type(child.status()["pid"])  # Any
@@ -84,6 +84,8 @@ WRONG = """
     saranwrap.wrap(1, trust="yes")
     saranwrap.wrap_module(5)
     saranwrap.wrap(1, 5)
+    saranwrap.wrap(1, tmeout=5)
+    saranwrap.pool(1, cwd=5)
     saranwrap.isolated(len)(5)
     saranwrap.Executor(2, on_death="ignore")
     saranwrap.nonsense
@@ -153,12 +155,43 @@ def test_every_method_of_a_child_is_explained(name):
     assert inspect.getdoc(getattr(saranwrap.Child, name))
 
 
-def test_wrap_and_its_relatives_take_the_same_options():
-    options = [
-        list(inspect.signature(f).parameters)[1:] for f in (saranwrap.wrap, saranwrap.wrap_module, saranwrap.wrapped)
-    ]
-    assert options[0] == options[1] == options[2]
-    assert list(inspect.signature(saranwrap.Child).parameters) == options[0]
+def test_wrap_and_its_relatives_take_the_same_settings():
+    takers = [saranwrap.wrap, saranwrap.wrap_module, saranwrap.wrapped, saranwrap.Child]
+    takers += [aio.wrap, aio.wrap_module, aio.wrapped]
+    for taker in takers:
+        last = list(inspect.signature(taker).parameters.values())[-2:]
+        assert [(p.name, p.kind) for p in last] == [
+            ("dead_callback", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            ("settings", inspect.Parameter.VAR_KEYWORD),
+        ]
+        assert last[1].annotation == "Unpack[Settings]"
+
+
+@pytest.mark.parametrize("taker", [saranwrap.Child, saranwrap.wrap, saranwrap.wrap_module, saranwrap.wrapped])
+def test_help_names_every_setting(taker):
+    named = re.search(r"settings: (.*?):\s+see `Settings`", inspect.getdoc(taker), re.S)[1]
+    assert set(re.split(r",\s+", named)) == saranwrap.Settings.__annotations__.keys()
+
+
+@pytest.mark.parametrize("taker", [saranwrap.pool, saranwrap.isolated, saranwrap.Executor])
+def test_help_names_what_everything_that_starts_children_takes(taker):
+    named = re.search(r"surroundings: (.*?): see `Settings`", inspect.getdoc(taker), re.S)[1]
+    assert set(re.split(r",\s+", named)) == _settings.Surroundings.__annotations__.keys()
+    assert list(inspect.signature(taker).parameters.values())[-1].annotation == "Unpack[Surroundings]"
+
+
+def test_every_setting_is_explained_and_has_a_value_where_it_is_not_given():
+    assert saranwrap.Settings.__annotations__.keys() == _settings.complete().keys()
+    for name in saranwrap.Settings.__annotations__:
+        assert re.search(rf"^ *(\w+, )*{name}(, \w+)*: ", saranwrap.Settings.__doc__, re.M), name
+
+
+@pytest.mark.parametrize(
+    "taker", [saranwrap.Child, lambda **s: saranwrap.wrap(1, **s), lambda **s: saranwrap.pool(1, **s)]
+)
+def test_a_setting_that_there_is_not_is_an_error(taker):
+    with pytest.raises(TypeError, match="no setting 'tmeout'"):
+        taker(tmeout=5)
 
 
 def test_every_error_is_public_and_a_saranwrap_error():

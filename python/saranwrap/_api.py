@@ -2,188 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import math
-import os
-import subprocess
 import sys
-import threading
-import time
 import types
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, Unpack
 
-from saranwrap import _home, _output, _pulse, _restart, _values, _zygote
+from saranwrap import _children, _output, _settings, _zygote
 from saranwrap._ahead import Prefetch
-from saranwrap._deadlines import current
+from saranwrap._children import Child, DeadCallback
 from saranwrap._members import Proxy
-from saranwrap._native import OPS, Ref, Session, Val, begin_to_end, use_hubs
-from saranwrap._output import Output, Sink
-from saranwrap._restart import Restart
+from saranwrap._native import OPS, Ref, Val
+from saranwrap._output import Output
+from saranwrap._settings import Settings
 from saranwrap._whereabouts import locate, session_of
-from saranwrap._zygote import Start
-from saranwrap.errors import CallTimeout, ChildDied, Refused, SaranwrapError
 
 T = TypeVar("T")
-DeadCallback = Callable[[ChildDied], object]
-Spin = float | Literal["auto"]
-Concurrency = Literal["serial", "asyncio"] | int
-
-# A child that is asked to close ends by itself within this many seconds, or is killed.
-_CLOSING = 5.0
-# At exit, other threads get this many seconds to come to where they can sleep.
-_LAST_TURNS = 0.02
-
-# A child serves on no more threads than this.
-_MOST_THREADS = 1024
-
-# Where one of these is loaded, a call may have to wait in a way of its own.
-_modules_of_greenlets = frozenset({"gevent._hub_local", "eventlet.hubs"})
-
-_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-class Child:
-    """A process that can hold several objects: `child.wrap(a); child.wrap(b)`.
-
-    It lives as long as it, or any proxy of an object in it, is held; or until `close` or the end of its `with` block.
-
-    Args:
-        dead_callback: called once, with the `ChildDied` that says why, when the process ends without having been closed.
-            It runs in a thread of its own as soon as that happens. With `restart`, it is called for each process that dies.
-        by_value: classes whose instances go into the child by value (pickled), whatever the default for them is.
-        trust: whether `local`, `copy.copy` and `copy.deepcopy` may unpickle what the child sends. Leave it False for code
-            that you do not trust: unpickling runs code.
-        env: the child's environment; None means a copy of this process's.
-        cwd: the directory the child starts in; None means this process's.
-        spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
-            call take one microsecond rather than forty, and costs a processor meanwhile. "auto" looks for up to 50 (a child that
-            has just answered: 200) where that turns out to be worth it, and never on a machine with one processor; 0 never looks.
-        restart: how another process takes the place of one that died: see `Restart`. None leaves it dead.
-        heartbeat: kill the process when it hangs: when a call is under way and none of its threads has run for this many seconds.
-            A call that only waits, as `time.sleep` does, looks like that too: make it longer than any such wait. An endless loop
-            runs, and is not found. See docs/supervision.md.
-        start: "cold" starts an interpreter. "warm" forks one that waits for that, a *zygote*, and makes it first if there is
-            none. "auto" does so from the second child of a kind on, and where that fails starts cold.
-        timeout: how long each call may take, in seconds; None means for ever. See `saranwrap.timeout`, by which it can be shortened.
-        grace: how long, in seconds, a call that took too long may go on after it was cancelled and interrupted, before the process is
-            killed.
-        concurrency: how many calls are served at once. "serial": one, on the main thread. A number of threads: calls of
-            different threads of this process run at once, on up to so many threads of that one. "asyncio": its main thread
-            runs an event loop; what is awaited (`saranwrap.run`) is a task of it, everything else is done between tasks.
-        stdout, stderr: where what the child writes goes, be it by `print`, from C or by a process that the child starts. None or
-            "inherit": where this process's goes. "capture": the last MiB of it is kept, for `output`. A function: it is called
-            with each line as a text, with its end, in a thread of its own. A `logging.Logger`, or a level of logging: each line
-            becomes a record (of the logger "saranwrap.stdout" or "saranwrap.stderr" where only a level is given). See docs/output.md.
-
-    Raises:
-        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
-            `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0; `stdout` or `stderr` is a
-            text that means nothing.
-        TypeError: `stdout` or `stderr` is nothing that can be told anything.
-        Refused: the process could not be started, or it speaks another version of the protocol.
-        ChildDied: it ended before it could greet.
-    """
-
-    def __init__(
-        self,
-        dead_callback: DeadCallback | None = None,
-        *,
-        by_value: Sequence[type] = (),
-        trust: bool = False,
-        env: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
-        spin: Spin = "auto",
-        start: Start = "auto",
-        timeout: float | None = None,
-        grace: float = 1.0,
-        concurrency: Concurrency = "serial",
-        restart: Restart | None = None,
-        heartbeat: float | None = None,
-        stdout: Sink = None,
-        stderr: Sink = None,
-    ) -> None:
-        _check_spin(spin)
-        _check_limits(timeout, grace, concurrency)
-        _check_start(env, cwd)
-        if heartbeat is not None and not heartbeat > 0:
-            raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
-        routes = _output.routes(stdout, stderr)
-        setting = _setting(env, cwd, spin, tuple(by_value), trust)._replace(concurrency=concurrency, says=routes.says)
-
-        def begin() -> Session:
-            session = _zygote.start(start, setting)
-            session.set_limits(timeout, grace)
-            if routes.told:
-                _output.listen(session, routes.told)
-            _home.begin(session)
-            if spin != "auto":
-                session.set_spin(spin)
-            _sessions.add(session)
-            if heartbeat is not None:
-                _pulse.watch(session, heartbeat)
-            if not _modules_of_greenlets.isdisjoint(sys.modules):
-                use_hubs()
-            return session
-
-        self._supervisor = None if restart is None else _restart.Supervisor(restart, begin, dead_callback)
-        self._single = begin() if self._supervisor is None else None
-        if self._single is not None and dead_callback is not None:
-            _restart.watch(self._single, dead_callback)
-
-    def wrap(self, obj: T) -> T:
-        """Put `obj` into this process and return its proxy. See `saranwrap.wrap`."""
-        if isinstance(obj, types.ModuleType):
-            return self.wrap_module(obj.__name__)  # type: ignore[no-any-return]
-        return self._make("adopt", _recipe(obj))  # type: ignore[no-any-return]
-
-    def wrap_module(self, fqname: str) -> Any:
-        """Import the module `fqname` in this process and return its proxy. See `saranwrap.wrap_module`."""
-        return self._make("import", fqname)
-
-    def _make(self, op: str, argument: object) -> Any:
-        if self._supervisor is not None:
-            return self._supervisor.wrap(OPS[op], argument)
-        return self._session.request(OPS[op], 0, (argument,))
-
-    @property
-    def _session(self) -> Session:
-        if self._supervisor is not None:
-            return self._supervisor.session
-        assert self._single is not None  # one of the two was made
-        return self._single
-
-    def _ready(self) -> Session:
-        """The session to ask; that of another process, if this one is to be replaced."""
-        return self._session if self._supervisor is None else self._supervisor.current()
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._session.pid
-
-    def status(self) -> dict[str, Any]:
-        """See `saranwrap.status`."""
-        return _status(self._ready())
-
-    def close(self) -> None:
-        """See `saranwrap.close`."""
-        _close(self._session)
-
-    def kill(self) -> None:
-        """See `saranwrap.kill`."""
-        _kill(self._session)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<saranwrap.Child pid={self.pid}{'' if self._session.alive else ' ended'}>"
 
 
 class Several:
@@ -195,74 +29,10 @@ class Several:
         raise NotImplementedError
 
 
-def _check_spin(spin: object) -> None:
-    if spin != "auto" and not (isinstance(spin, int | float) and 0 <= spin <= 1e6):
-        raise ValueError(f'spin must be "auto" or microseconds from 0 to a million, not {spin!r}')
-
-
-def _check_limits(timeout: object, grace: object, concurrency: object) -> None:
-    for name, seconds in (("timeout", 0 if timeout is None else timeout), ("grace", grace)):
-        if not (isinstance(seconds, int | float) and seconds >= 0):
-            raise ValueError(f"{name} must be a number of seconds from 0, not {seconds!r}")
-    threads = isinstance(concurrency, int) and not isinstance(concurrency, bool) and 1 <= concurrency <= _MOST_THREADS
-    if not threads and concurrency not in {"serial", "asyncio"}:
-        wanted = f'"serial", "asyncio" or a number of threads from 1 to {_MOST_THREADS}'
-        raise ValueError(f"concurrency must be {wanted}, not {concurrency!r}")
-
-
-def _setting(
-    env: Mapping[str, str] | None,
-    cwd: str | os.PathLike[str] | None,
-    spin: Spin,
-    by_value: tuple[type, ...],
-    trust: bool,
-) -> _zygote.Setting:
-    return _zygote.Setting(
-        program=sys.executable,
-        flags=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
-        env=None if env is None else [(str(name), str(value)) for name, value in env.items()],
-        cwd=None if cwd is None else os.fspath(cwd),
-        # Absolute, since a relative one means another place in a child that starts elsewhere.
-        path=[os.path.abspath(p) for p in sys.path if isinstance(p, str)],  # type: ignore[redundant-expr]  # anything can be put there
-        argv=[a for a in sys.argv if isinstance(a, str)] or [""],  # type: ignore[redundant-expr]  # anything can be put there
-        spin=None if spin == "auto" else float(spin),
-        by_value=by_value,
-        trust=trust,
-        transport=os.environ.get("SARANWRAP_TRANSPORT", "ring"),
-    )
-
-
-def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> None:
-    """Say what is wrong with how a child is to be started, where the kernel's own words would not."""
-    if not sys.executable:
-        raise Refused(
-            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
-        )
-    if cwd is not None and not os.path.isdir(cwd):
-        why = "is not a directory" if os.path.exists(cwd) else "does not exist"
-        raise Refused(f"cannot start a child in {os.fspath(cwd)!r}: that {why}")
-    for name, value in (env or {}).items():
-        if not name or "=" in name or "\0" in f"{name}{value}":
-            raise Refused(f"cannot start a child with the environment variable {name!r}: it has no such name or value")
-
-
 def wrap(
     obj: T,
     dead_callback: DeadCallback | None = None,
-    *,
-    by_value: Sequence[type] = (),
-    trust: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    spin: Spin = "auto",
-    start: Start = "auto",
-    timeout: float | None = None,
-    grace: float = 1.0,
-    concurrency: Concurrency = "serial",
-    restart: Restart | None = None,
-    heartbeat: float | None = None,
-    stdout: Sink = None,
-    stderr: Sink = None,
+    **settings: Unpack[Settings],
 ) -> T:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
@@ -271,78 +41,37 @@ def wrap(
 
     Args:
         obj: the module or object.
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout,
-            stderr: see `Child`.
+        dead_callback: see `Child`.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
+            see `Settings`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
         ChildDied: the process ended at once.
         ImportError: the module cannot be imported there.
     """
-    child = Child(
-        dead_callback,
-        by_value=by_value,
-        trust=trust,
-        env=env,
-        cwd=cwd,
-        spin=spin,
-        start=start,
-        timeout=timeout,
-        grace=grace,
-        concurrency=concurrency,
-        restart=restart,
-        heartbeat=heartbeat,
-        stdout=stdout,
-        stderr=stderr,
-    )
+    child = Child(dead_callback, **settings)
     return child.wrap(obj)
 
 
 def wrap_module(
     fqname: str,
     dead_callback: DeadCallback | None = None,
-    *,
-    by_value: Sequence[type] = (),
-    trust: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    spin: Spin = "auto",
-    start: Start = "auto",
-    timeout: float | None = None,
-    grace: float = 1.0,
-    concurrency: Concurrency = "serial",
-    restart: Restart | None = None,
-    heartbeat: float | None = None,
-    stdout: Sink = None,
-    stderr: Sink = None,
+    **settings: Unpack[Settings],
 ) -> Any:
     """Import the module `fqname` in a process of its own, and not in this one, and return its proxy (from the seed).
 
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
-        dead_callback, by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout,
-            stderr: see `Child`.
+        dead_callback: see `Child`.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
+            see `Settings`.
 
     Raises:
         ImportError: the module cannot be imported there.
         Refused, ChildDied: as for `wrap`.
     """
-    child = Child(
-        dead_callback,
-        by_value=by_value,
-        trust=trust,
-        env=env,
-        cwd=cwd,
-        spin=spin,
-        start=start,
-        timeout=timeout,
-        grace=grace,
-        concurrency=concurrency,
-        restart=restart,
-        heartbeat=heartbeat,
-        stdout=stdout,
-        stderr=stderr,
-    )
+    child = Child(dead_callback, **settings)
     return child.wrap_module(fqname)
 
 
@@ -350,38 +79,16 @@ def wrap_module(
 def wrapped(
     obj: T,
     dead_callback: DeadCallback | None = None,
-    *,
-    by_value: Sequence[type] = (),
-    trust: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    spin: Spin = "auto",
-    start: Start = "auto",
-    timeout: float | None = None,
-    grace: float = 1.0,
-    concurrency: Concurrency = "serial",
-    restart: Restart | None = None,
-    heartbeat: float | None = None,
-    stdout: Sink = None,
-    stderr: Sink = None,
+    **settings: Unpack[Settings],
 ) -> Iterator[T]:
-    """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`."""
-    child = Child(
-        dead_callback,
-        by_value=by_value,
-        trust=trust,
-        env=env,
-        cwd=cwd,
-        spin=spin,
-        start=start,
-        timeout=timeout,
-        grace=grace,
-        concurrency=concurrency,
-        restart=restart,
-        heartbeat=heartbeat,
-        stdout=stdout,
-        stderr=stderr,
-    )
+    """`wrap` for a `with` block: the process is closed at its end. Arguments and errors are those of `wrap`.
+
+    Args:
+        obj, dead_callback: see `wrap`.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
+            see `Settings`.
+    """
+    child = Child(dead_callback, **settings)
     with child:
         yield child.wrap(obj)
 
@@ -405,8 +112,7 @@ def preload(*modules: str | types.ModuleType) -> None:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"preload wants modules or their names, not a {type(name).__name__!r} object")
-    _check_start(None, None)
-    _zygote.preload(names, _setting(None, None, "auto", (), trust=False))
+    _zygote.preload(names, _settings.setting(_settings.complete()))
 
 
 def status(p: object) -> dict[str, Any]:
@@ -422,7 +128,7 @@ def status(p: object) -> dict[str, Any]:
         TypeError: `p` is no proxy.
         ChildDied, LinkClosed: the process has ended.
     """
-    return _status(locate(p)[0])
+    return _children.status(locate(p)[0])
 
 
 def output(p: object) -> Output:
@@ -518,7 +224,7 @@ def close(p: object) -> None:
     if issubclass(type(p), Several):
         p.__saran_close__()  # type: ignore[attr-defined]  # a proxy's own class is looked at, not what it says it is
     else:
-        _close(session_of(p))
+        _children.close(session_of(p))
 
 
 def kill(p: object) -> None:
@@ -527,31 +233,7 @@ def kill(p: object) -> None:
     Raises:
         TypeError: `p` is no proxy.
     """
-    _kill(session_of(p))
-
-
-def _status(session: Session) -> dict[str, Any]:
-    how, why = _zygote.told(session)
-    known = dict(session.request(OPS["status"], 0, ()))
-    supervisor = session.supervisor
-    return {**known, "start": how, "why_cold": why, "restarts": 0 if supervisor is None else supervisor.count}
-
-
-def _close(session: Session) -> None:
-    left, seconds = current() or (math.inf, math.inf)
-    supervisor = session.supervisor
-    if supervisor is not None and supervisor.session is session:
-        supervisor.stop()
-    session.close()
-    if session.wait(min(left, _CLOSING)):
-        _output.finish([session], _CLOSING)
-        return
-    _kill(session)
-    if left < _CLOSING:
-        story = (
-            f"closing a child took longer than {seconds} s: it did not end by itself (pid {session.pid}) and was killed"
-        )
-        raise CallTimeout(story, seconds, "killed", "closing a child")
+    _children.kill(session_of(p))
 
 
 def cancelled() -> bool:
@@ -561,7 +243,7 @@ def cancelled() -> bool:
     the child's `grace` for that. True also for a callback whose child does not wait for it any more.
     """
     serving = getattr(sys.modules.get("saranwrap._child"), "serving", ())
-    return any(session.cancelled() for session in (*serving, *list(_sessions)) if session.serving)
+    return any(session.cancelled() for session in (*serving, *list(_children.sessions)) if session.serving)
 
 
 def run(awaitable: Any) -> Any:
@@ -576,78 +258,3 @@ def run(awaitable: Any) -> Any:
     """
     session, target = locate(awaitable)
     return session.request(OPS["await"], target, ())
-
-
-def _kill(session: Session) -> None:
-    session.kill()
-    session.wait(_CLOSING)
-    _output.finish([session], _CLOSING)
-
-
-def _recipe(obj: object) -> bytes:
-    """The pickle that makes `obj` in the child."""
-    try:
-        return _values.pickle(None, obj)[0]
-    except Exception as error:  # noqa: BLE001  pickling runs the object's own code, which may raise anything
-        reason = error
-    try:
-        import cloudpickle
-    except ImportError:
-        hint = "" if isinstance(reason, _values.NeedsValue) else " or cannot be pickled"
-        raise Refused(
-            f"cannot wrap {_short(obj)}: it is defined where the child cannot import it{hint} ({_words(reason)}); "
-            "pip install 'saranwrap[cloudpickle]' to send such code by value"
-        ) from reason
-    try:
-        return cloudpickle.dumps(obj, 5)  # type: ignore[no-any-return]
-    except Exception as error:
-        raise Refused(f"cannot wrap {_short(obj)}: it cannot be pickled ({_words(error)})") from error
-
-
-def _words(error: BaseException) -> str:
-    """What an exception says, or at least what it is: its own `str` may raise."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  foreign code
-        return type(error).__name__
-
-
-def _short(obj: object) -> str:
-    name = getattr(obj, "__qualname__", None)
-    return f"{type(obj).__name__} {name!r}" if isinstance(name, str) else f"a {type(obj).__name__!r} object"
-
-
-def _close_all() -> None:
-    """At exit: what children say last is told, and every other thread that uses one sleeps before the interpreter goes.
-
-    Where there are no such threads, the other children live on. What is in a module or in a cycle is destroyed after this, and its
-    `__del__` may use a proxy, as it may use a local object. The last links end with this process, and the children by that.
-    """
-    others = any(thread.is_alive() and not thread.name.startswith("saranwrap-") for thread in _other_threads())
-    if others:
-        begin_to_end()
-        # Long enough for those that are about to ask something to get so far.
-        time.sleep(_LAST_TURNS)
-    sessions = [session for session in _sessions if others or _output.has_listener(session)]
-    for session in sessions:
-        with contextlib.suppress(SaranwrapError):
-            session.close()
-    _output.finish(sessions, _CLOSING)
-    _output.settle(_CLOSING)
-    _zygote.close_all()
-
-
-def _other_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-
-
-def _forget_all() -> None:
-    """After a fork, in the new process: the links stay with the old one."""
-    for session in list(_sessions):
-        session.forget()
-    _output.forget_all()
-    _zygote.forget_all()
-
-
-atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forget_all)

@@ -12,17 +12,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as Interface
 from concurrent.futures import Future
 from concurrent.futures._base import LOGGER
 from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar, Unpack
 
-from saranwrap import _tasks
-from saranwrap._api import Spin, _check_spin, _check_start
+from saranwrap import _settings, _tasks
 from saranwrap._runner import Raised, Runner, Unprepared, Unreadable
-from saranwrap._zygote import Start
+from saranwrap._settings import Spin, Surroundings
 from saranwrap.errors import ForkedProxy, LinkClosed, SaranwrapError
 
 P = ParamSpec("P")
@@ -241,7 +240,8 @@ class Executor(Interface):
             with the original. "replace" fails only the task that the child ran, with `ChildDied`, and starts another child.
         trust: whether results may be unpickled here. It is True since the children run your own functions, whose results are
             whatever they return. With False only plain data can be returned (see `local`), and nothing is unpickled.
-        env, cwd, spin, start: see `Child`.
+        spin: see `Settings`.
+        surroundings: env, cwd, start: see `Settings`.
 
     Raises:
         ValueError, TypeError: an argument is none of these.
@@ -258,17 +258,13 @@ class Executor(Interface):
         max_tasks_per_child: int | None = None,
         on_death: OnDeath = "break",
         trust: bool = True,
-        env: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
         spin: Spin = "auto",
-        start: Start = "auto",
+        **surroundings: Unpack[Surroundings],
     ) -> None:
         if max_workers is None:
             max_workers = len(os.sched_getaffinity(0))
         _check(max_workers, mp_context, initializer, max_tasks_per_child, on_death)
-        _check_spin(spin)
-        _check_start(env, cwd)
-        settings = {"trust": trust, "env": env, "cwd": cwd, "spin": spin, "start": start}
+        settings = _settings.complete(trust=trust, spin=spin, **surroundings)
         prepare = None if initializer is None else (initializer, tuple(initargs))
         self._max_workers = max_workers
         self._pid = os.getpid()

@@ -6,14 +6,13 @@ import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
-from saranwrap import _tasks
-from saranwrap._api import _check_start
+from saranwrap import _settings, _tasks
 from saranwrap._deadlines import timeout
 from saranwrap._runner import Raised, Runner, Unprepared, Unreadable
-from saranwrap._zygote import Start
+from saranwrap._settings import Settings, Surroundings
 from saranwrap.errors import CallTimeout
 
 P = ParamSpec("P")
@@ -29,9 +28,7 @@ def isolated(
     memory: int | None = None,
     max_tasks_per_child: int | None = None,
     trust: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    start: Start = "auto",
+    **surroundings: Unpack[Surroundings],
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def isolated(
     function: Callable[..., Any] | None = None,
@@ -41,9 +38,7 @@ def isolated(
     memory: int | None = None,
     max_tasks_per_child: int | None = None,
     trust: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    start: Start = "auto",
+    **surroundings: Unpack[Surroundings],
 ) -> Any:
     """Have each call of a function run in a child: `@isolated`, or `@isolated(timeout=5.0, memory=500_000_000)`.
 
@@ -58,7 +53,7 @@ def isolated(
             beyond that fails, for which Python code raises `MemoryError`.
         max_tasks_per_child: after how many calls a child is replaced by a new one; 1 gives each call a child of its own.
         trust: whether results may be unpickled here. Plain data (see `local`) needs no trust.
-        env, cwd, start: see `Child`.
+        surroundings: env, cwd, start: see `Settings`.
 
     Raises:
         TypeError: what is decorated is no plain function: a generator or coroutine function, a class, a `staticmethod`.
@@ -70,9 +65,8 @@ def isolated(
     for name, limit in (("timeout", timeout), ("memory", memory), ("max_tasks_per_child", max_tasks_per_child)):
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be greater than 0, not {limit!r}")
-    _check_start(env, cwd)
     # Whoever limits a call wants it to end: there is no grace.
-    settings = {"trust": trust, "env": env, "cwd": cwd, "start": start, "grace": 0.0}
+    settings = _settings.complete(trust=trust, grace=0.0, **surroundings)
     limits = timeout, memory, max_tasks_per_child
     if function is None:
         return lambda function: _isolate(function, settings, limits)
@@ -82,7 +76,7 @@ def isolated(
 _Limits = tuple[float | None, int | None, int | None]
 
 
-def _isolate(function: Callable[P, R], settings: dict[str, Any], limits: _Limits) -> Callable[P, R]:
+def _isolate(function: Callable[P, R], settings: Settings, limits: _Limits) -> Callable[P, R]:
     _check(function)
     isolation = _Isolation(function, settings, limits)
 
@@ -112,7 +106,7 @@ def _check(function: Any) -> None:
 class _Isolation:
     """The children of an isolated function. `lock` guards `idle`."""
 
-    def __init__(self, function: Callable[..., Any], settings: dict[str, Any], limits: _Limits) -> None:
+    def __init__(self, function: Callable[..., Any], settings: Settings, limits: _Limits) -> None:
         self.function, self.settings, self.limits = function, settings, limits
         self.name = function.__module__, function.__qualname__
         self.lock = threading.Lock()

@@ -1,7 +1,6 @@
 """The names that `saranwrap` has, and nothing else."""
 
 from saranwrap._api import (
-    Child,
     cancelled,
     close,
     getpid,
@@ -19,12 +18,14 @@ from saranwrap._api import (
     wrap_module,
     wrapped,
 )
+from saranwrap._children import Child
 from saranwrap._deadlines import timeout
 from saranwrap._members import CallableProxy, ObjectProxy, Proxy
 from saranwrap._native import __version__
 from saranwrap._pipeline import Promise, flush, pipeline, result
 from saranwrap._pulse import ping, state
 from saranwrap._restart import Restart
+from saranwrap._settings import Settings
 from saranwrap.errors import (
     CallTimeout,
     ChildDied,
@@ -86,6 +87,7 @@ __all__ = [
     "Refused",
     "Restart",
     "SaranwrapError",
+    "Settings",
     "StaleProxy",
     "Stopped",
     "TooManyRestarts",

@@ -14,13 +14,15 @@ import queue
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Self, TypeVar, Unpack
 
-from saranwrap._api import Child, Several, Spin, _check_spin, _check_start, _recipe
+from saranwrap import _settings
+from saranwrap._api import Several
+from saranwrap._children import Child, recipe
 from saranwrap._native import OPS
 from saranwrap._pipeline import pipeline, result
-from saranwrap._zygote import Start
+from saranwrap._settings import Spin, Surroundings
 from saranwrap.errors import ForkedProxy, LinkClosed, SaranwrapError
 
 T = TypeVar("T")
@@ -204,10 +206,8 @@ def pool(
     factory: Callable[[], Any] | None = None,
     by_value: Sequence[type] = (),
     trust: bool = False,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
     spin: Spin = "auto",
-    start: Start = "auto",
+    **surroundings: Unpack[Surroundings],
 ) -> Pool:
     """Put `obj`, or what `factory` makes there, into each of `n` children, and return one object that stands for all.
 
@@ -217,7 +217,8 @@ def pool(
         obj: a module, class, function or object, as for `wrap`.
         n: how many children at most; None means one for each processor that this process may use.
         factory: called in each child; what it returns is held there. For what cannot be pickled, or is slow to make.
-        by_value, trust, env, cwd, spin, start: see `Child`.
+        by_value, trust, spin: see `Settings`.
+        surroundings: env, cwd, start: see `Settings`.
 
     Raises:
         TypeError: neither `obj` nor `factory` is given, or both are.
@@ -230,13 +231,8 @@ def pool(
         n = len(os.sched_getaffinity(0))
     if n < 1:
         raise ValueError(f"cannot make a pool of {n} children")
-    _check_spin(spin)
-    _check_start(env, cwd)
-
-    def make() -> Child:
-        return Child(by_value=by_value, trust=trust, env=env, cwd=cwd, spin=spin, start=start)
-
-    staff = _Staff(make, _filler(obj if factory is None else factory, made=factory is not None), n)
+    settings = _settings.complete(by_value=by_value, trust=trust, spin=spin, **surroundings)
+    staff = _Staff(lambda: Child(**settings), _filler(obj if factory is None else factory, made=factory is not None), n)
     # What is wrong with the object is told now, and not by the first call.
     staff.object_of(staff.members[0])
     _staffs.add(staff)
@@ -248,10 +244,10 @@ def _filler(obj: Any, *, made: bool) -> Callable[[Child], Any]:
     if isinstance(obj, types.ModuleType):
         name = obj.__name__
         return lambda child: child.wrap_module(name)
-    recipe = _recipe(obj)
+    pickled = recipe(obj)
 
     def fill(child: Child) -> Any:
-        there = child._session.request(OPS["adopt"], 0, (recipe,))
+        there = child._session.request(OPS["adopt"], 0, (pickled,))
         return there() if made else there
 
     return fill

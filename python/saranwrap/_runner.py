@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import _pickle
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from saranwrap import _tasks
-from saranwrap._api import Child, local
+from saranwrap._api import local
+from saranwrap._children import Child
 from saranwrap._members import Proxy
+from saranwrap._settings import Settings
 from saranwrap.errors import SaranwrapError
 
 
@@ -40,7 +42,7 @@ class Runner:
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
+        settings: Settings,
         prepare: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
         most: int | None = None,
     ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, Unpack
 
 from saranwrap import _api
+from saranwrap._children import DeadCallback
 from saranwrap._fronts import (
     AWAIT,
     CALL,
@@ -23,6 +24,7 @@ from saranwrap._fronts import (
     words,
 )
 from saranwrap._native import Session
+from saranwrap._settings import Settings
 from saranwrap._whereabouts import locate
 from saranwrap.errors import NotTransparent
 
@@ -321,18 +323,18 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     return await trio.to_thread.run_sync(work)
 
 
-async def wrap(obj: Any, /, *args: Any, **options: Any) -> Any:
+async def wrap(obj: Any, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> Any:
     """`saranwrap.wrap` for an event loop, with its arguments: other tasks run while the process starts.
 
     Returns:
         a `Remote`.
     """
-    return remote(await _in_thread(lambda: _api.wrap(obj, *args, **options)))
+    return remote(await _in_thread(lambda: _api.wrap(obj, dead_callback, **settings)))
 
 
-async def wrap_module(fqname: str, /, *args: Any, **options: Any) -> Any:
+async def wrap_module(fqname: str, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> Any:
     """`saranwrap.wrap_module` for an event loop, with its arguments. Returns a `Remote`."""
-    return remote(await _in_thread(lambda: _api.wrap_module(fqname, *args, **options)))
+    return remote(await _in_thread(lambda: _api.wrap_module(fqname, dead_callback, **settings)))
 
 
 async def close(r: Any) -> None:
@@ -347,11 +349,11 @@ class wrapped:  # noqa: N801  it is used as a function
     """`saranwrap.wrapped` for an event loop: `async with saranwrap.aio.wrapped(time) as t:`. The process is closed at its end.
 
     Args:
-        obj, options: those of `saranwrap.wrap`.
+        obj, dead_callback, settings: those of `saranwrap.wrap`.
     """
 
-    def __init__(self, obj: Any, /, *args: Any, **options: Any) -> None:
-        self._wrap = lambda: _api.wrap(obj, *args, **options)
+    def __init__(self, obj: Any, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> None:
+        self._wrap = lambda: _api.wrap(obj, dead_callback, **settings)
         self._remote: Any = None
 
     async def __aenter__(self) -> Any:

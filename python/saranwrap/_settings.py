@@ -1,0 +1,169 @@
+"""What can be said of a child when it is started: the names, what holds without them, and what is wrong with what was said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict, Unpack
+
+from saranwrap._output import Sink
+from saranwrap._restart import Restart
+from saranwrap._zygote import Setting, Start
+from saranwrap.errors import Refused
+
+Spin = float | Literal["auto"]
+Concurrency = Literal["serial", "asyncio"] | int
+
+# A child serves on no more threads than this.
+_MOST_THREADS = 1024
+
+
+class Surroundings(TypedDict, total=False):
+    """Where and how a child starts: the settings that everything takes which starts children. `Settings` tells what each is."""
+
+    env: Mapping[str, str] | None
+    cwd: str | os.PathLike[str] | None
+    start: Start
+
+
+class Settings(Surroundings, total=False):
+    """What can be said of a child, by keywords of `Child`, `wrap`, `wrap_module`, `wrapped` and those of `saranwrap.aio`.
+
+    By this name they can be typed in functions that pass them on: `def mine(**settings: Unpack[saranwrap.Settings])`.
+
+    Args:
+        by_value: classes whose instances go into the child by value (pickled), whatever the default for them is.
+        trust: whether `local`, `copy.copy` and `copy.deepcopy` may unpickle what the child sends. Leave it False for code
+            that you do not trust: unpickling runs code.
+        env: the child's environment; None means a copy of this process's.
+        cwd: the directory the child starts in; None means this process's.
+        spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
+            call take one microsecond rather than forty, and costs a processor meanwhile. "auto" looks for up to 50 (a child that
+            has just answered: 200) where that turns out to be worth it, and never on a machine with one processor; 0 never looks.
+        restart: how another process takes the place of one that died: see `Restart`. None leaves it dead.
+        heartbeat: kill the process when it hangs: when a call is under way and none of its threads has run for this many seconds.
+            A call that only waits, as `time.sleep` does, looks like that too: make it longer than any such wait. An endless loop
+            runs, and is not found. See docs/supervision.md.
+        start: "cold" starts an interpreter. "warm" forks one that waits for that, a *zygote*, and makes it first if there is
+            none. "auto" does so from the second child of a kind on, and where that fails starts cold.
+        timeout: how long each call may take, in seconds; None means for ever. See `saranwrap.timeout`, by which it can be shortened.
+        grace: how long, in seconds, a call that took too long may go on after it was cancelled and interrupted, before the process is
+            killed.
+        concurrency: how many calls are served at once. "serial": one, on the main thread. A number of threads: calls of
+            different threads of this process run at once, on up to so many threads of that one. "asyncio": its main thread
+            runs an event loop; what is awaited (`saranwrap.run`) is a task of it, everything else is done between tasks.
+        stdout, stderr: where what the child writes goes, be it by `print`, from C or by a process that the child starts. None or
+            "inherit": where this process's goes. "capture": the last MiB of it is kept, for `output`. A function: it is called
+            with each line as a text, with its end, in a thread of its own. A `logging.Logger`, or a level of logging: each line
+            becomes a record (of the logger "saranwrap.stdout" or "saranwrap.stderr" where only a level is given). See docs/output.md.
+
+    Raises:
+        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
+            `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0; `stdout` or `stderr` is a
+            text that means nothing.
+        TypeError: there is no such setting; `stdout` or `stderr` is nothing that can be told anything.
+        Refused: the process could not be started, or it speaks another version of the protocol.
+        ChildDied: it ended before it could greet.
+    """
+
+    by_value: Sequence[type]
+    trust: bool
+    spin: Spin
+    timeout: float | None
+    grace: float
+    concurrency: Concurrency
+    restart: Restart | None
+    heartbeat: float | None
+    stdout: Sink
+    stderr: Sink
+
+
+_WITHOUT: Settings = {
+    "by_value": (),
+    "trust": False,
+    "env": None,
+    "cwd": None,
+    "spin": "auto",
+    "start": "auto",
+    "timeout": None,
+    "grace": 1.0,
+    "concurrency": "serial",
+    "restart": None,
+    "heartbeat": None,
+    "stdout": None,
+    "stderr": None,
+}
+
+
+def complete(**given: Unpack[Settings]) -> Settings:
+    """All settings, where only some were given.
+
+    Raises:
+        TypeError, ValueError, Refused: see `Settings`.
+    """
+    for name in given:
+        if name not in _WITHOUT:
+            raise TypeError(f"a child has no setting {name!r}")
+    settings: Settings = {**_WITHOUT, **given}
+    _check_spin(settings["spin"])
+    _check_limits(settings["timeout"], settings["grace"])
+    _check_concurrency(settings["concurrency"])
+    heartbeat = settings["heartbeat"]
+    if heartbeat is not None and not heartbeat > 0:
+        raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
+    _check_start(settings["env"], settings["cwd"])
+    return settings
+
+
+def _check_spin(spin: object) -> None:
+    if spin != "auto" and not (isinstance(spin, int | float) and 0 <= spin <= 1e6):
+        raise ValueError(f'spin must be "auto" or microseconds from 0 to a million, not {spin!r}')
+
+
+def _check_limits(timeout: object, grace: object) -> None:
+    for name, seconds in (("timeout", 0 if timeout is None else timeout), ("grace", grace)):
+        if not (isinstance(seconds, int | float) and seconds >= 0):
+            raise ValueError(f"{name} must be a number of seconds from 0, not {seconds!r}")
+
+
+def _check_concurrency(concurrency: object) -> None:
+    threads = isinstance(concurrency, int) and not isinstance(concurrency, bool) and 1 <= concurrency <= _MOST_THREADS
+    if not threads and concurrency not in {"serial", "asyncio"}:
+        wanted = f'"serial", "asyncio" or a number of threads from 1 to {_MOST_THREADS}'
+        raise ValueError(f"concurrency must be {wanted}, not {concurrency!r}")
+
+
+def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> None:
+    """Say what is wrong with how a child is to be started, where the kernel's own words would not."""
+    if not sys.executable:
+        raise Refused(
+            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
+        )
+    if cwd is not None and not os.path.isdir(cwd):
+        why = "is not a directory" if os.path.exists(cwd) else "does not exist"
+        raise Refused(f"cannot start a child in {os.fspath(cwd)!r}: that {why}")
+    for name, value in (env or {}).items():
+        if not name or "=" in name or "\0" in f"{name}{value}":
+            raise Refused(f"cannot start a child with the environment variable {name!r}: it has no such name or value")
+
+
+def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
+    """What a child is started with, where all of these hold. `says`: the descriptors for its stdout and stderr, or -1."""
+    env, cwd, spin = settings["env"], settings["cwd"], settings["spin"]
+    return Setting(
+        program=sys.executable,
+        flags=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
+        env=None if env is None else [(str(name), str(value)) for name, value in env.items()],
+        cwd=None if cwd is None else os.fspath(cwd),
+        # Absolute, since a relative one means another place in a child that starts elsewhere.
+        path=[os.path.abspath(p) for p in sys.path if isinstance(p, str)],  # type: ignore[redundant-expr]  # anything can be put there
+        argv=[a for a in sys.argv if isinstance(a, str)] or [""],  # type: ignore[redundant-expr]  # anything can be put there
+        spin=None if spin == "auto" else float(spin),
+        by_value=tuple(settings["by_value"]),
+        trust=settings["trust"],
+        transport=os.environ.get("SARANWRAP_TRANSPORT", "ring"),
+        concurrency=settings["concurrency"],
+        says=says,
+    )
