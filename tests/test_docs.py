@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 
 import pytest
+import saranwrap
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").glob("*.md"))]
@@ -40,11 +41,27 @@ def sections(path):
     return found
 
 
+def needs(path):
+    """The versions of Python that sections need besides this one, as `<!-- needs Python 3.12 -->` says: {heading: version}."""
+    found, heading = {}, path.stem
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            heading = line[3:].strip()
+        elif needed := re.fullmatch(r"<!-- needs Python (\S+) -->", line):
+            found[heading] = needed[1]
+    return found
+
+
 CASES = [(path, heading) for path in DOCUMENTS for heading in sections(path)]
 
 
 @pytest.mark.parametrize(("path", "heading"), CASES, ids=lambda value: getattr(value, "stem", value))
 def test_examples_of_a_section_run(path, heading):
+    if version := needs(path).get(heading):
+        try:
+            saranwrap.wrap_module("time", python=version)
+        except saranwrap.Refused as error:
+            pytest.skip(str(error))
     command = [sys.executable, __file__, str(path), heading]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

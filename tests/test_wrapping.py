@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import array
+import builtins
 import collections
 import copy
 import dataclasses
 import decimal
 import enum
+import fractions
 import io
+import ipaddress
 import json
 import math
 import operator
@@ -20,6 +23,7 @@ import textwrap
 import threading
 import time
 import types
+import uuid
 import xml.etree.ElementTree  # noqa: ICN001  it is what is wrapped
 
 import pytest
@@ -866,3 +870,11 @@ def test_a_class_can_be_administered_as_an_object_can():
     saranwrap.close(p)
     with pytest.raises(saranwrap.LinkClosed):
         p()
+
+
+def test_a_value_is_of_the_class_that_the_child_finds_when_it_imports_it():
+    remote = saranwrap.wrap(builtins, start="cold")
+    space = remote.dict()
+    remote.exec("def is_one(x, name):\n return isinstance(x, getattr(__import__(x.__module__), name))", space)
+    for value in fractions.Fraction(1, 2), uuid.UUID(int=5), decimal.Decimal(1), ipaddress.ip_address("::1"):
+        assert space["is_one"](value, type(value).__name__)

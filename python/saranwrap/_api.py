@@ -6,7 +6,7 @@ import contextlib
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 from saranwrap import _children, _output, _settings, _zygote
 from saranwrap._ahead import Prefetch
@@ -29,21 +29,25 @@ class Several:
         raise NotImplementedError
 
 
+@overload
+def wrap(obj: str, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> Any: ...
+@overload
+def wrap(obj: T, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> T: ...
 def wrap(
-    obj: T,
+    obj: Any,
     dead_callback: DeadCallback | None = None,
     **settings: Unpack[Settings],
-) -> T:
+) -> Any:
     """Put `obj` into a process of its own and return a proxy that behaves as `obj` does (from the seed).
 
     A module is imported there under its name; a class, a function or any other object is pickled into it. What is defined
     in `__main__`, in a REPL or a notebook goes by value, for which the optional extra `saranwrap[cloudpickle]` is needed.
 
     Args:
-        obj: the module or object.
+        obj: the module or object. With settings that say which interpreter the child runs in, a text is the name of a module.
         dead_callback: see `Child`.
-        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
-            see `Settings`.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
+            path: see `Settings`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
@@ -64,8 +68,8 @@ def wrap_module(
     Args:
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
         dead_callback: see `Child`.
-        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
-            see `Settings`.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
+            path: see `Settings`.
 
     Raises:
         ImportError: the module cannot be imported there.
@@ -85,8 +89,8 @@ def wrapped(
 
     Args:
         obj, dead_callback: see `wrap`.
-        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
-            see `Settings`.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
+            path: see `Settings`.
     """
     child = Child(dead_callback, **settings)
     with child:

@@ -11,7 +11,7 @@ import signal
 import sys
 import types
 
-from saranwrap import _exceptions, _home
+from saranwrap import _exceptions, _home, _values
 from saranwrap._native import OPS, Session, await_birth, begin_to_end, interrupts, rehearse, sound_alarm_here
 from saranwrap.errors import SaranwrapError, Stopped
 
@@ -36,7 +36,7 @@ def main() -> None:
         # A zygote: from here on this is one child of many.
         await_birth(lambda: _load(arguments[1:]), _rehearse)
         del sys.orig_argv[-len(arguments) :]
-    session, (path, argv, spin, changes, concurrency, routed), notes = Session.adopt()
+    session, (path, argv, spin, changes, concurrency, routed, language), notes = Session.adopt()
     serving.append(session)
     # A fork of this process that is none of ours must not use what belongs to this one.
     os.register_at_fork(after_in_child=session.forget)
@@ -44,10 +44,12 @@ def main() -> None:
     atexit.register(begin_to_end)
     if changes is not None:
         _begin_anew(*changes)
+    if language is not None:
+        _values.hear_of_types(language)
     if spin is not None:
         session.set_spin(spin)
     # The parent's comes first; what the environment gave to this process alone comes after it.
-    own = [place for place in sys.path[1:] if place and place not in path]
+    own = [place for place in sys.path if place and place not in path]
     sys.path[:] = [*path, *own]
     sys.argv[:] = argv
     if not faulthandler.is_enabled():
@@ -62,7 +64,8 @@ def main() -> None:
     sound_alarm_here(session, signal.SIGINT)
     # Code that looks who called it finds `__main__`, not this package.
     main_module = sys.modules["__main__"]
-    main_module.__dict__.pop("main", None)
+    for name in ("main", "saranwrap"):
+        main_module.__dict__.pop(name, None)
     try:
         exec(SERVING, {"serve": serve, "__name__": "__main__"})
     except SaranwrapError:
@@ -80,7 +83,7 @@ def _load(arguments: list[str]) -> str | None:
     if arguments:
         end = arguments.index("")
         path, modules = arguments[:end], arguments[end + 1 :]
-        sys.path[:] = [*path, *(place for place in before[1:] if place and place not in path)]
+        sys.path[:] = [*path, *(place for place in before if place and place not in path)]
         sys.argv[1:] = []
         for name in modules:
             try:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Self, TypeVar, Unpack
 
-from saranwrap import _home, _output, _pulse, _restart, _settings, _values, _zygote
+from saranwrap import _home, _output, _pickles, _pulse, _restart, _settings, _values, _zygote
 from saranwrap._deadlines import current
 from saranwrap._native import OPS, Session, begin_to_end, use_hubs
 from saranwrap._settings import Settings
@@ -43,8 +43,8 @@ class Child:
     Args:
         dead_callback: called once, with the `ChildDied` that says why, when the process ends without having been closed.
             It runs in a thread of its own as soon as that happens. With `restart`, it is called for each process that dies.
-        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr:
-            see `Settings`, also for what is raised.
+        settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
+            path: see `Settings`, also for what is raised.
     """
 
     def __init__(self, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> None:
@@ -52,6 +52,7 @@ class Child:
         routes = _output.routes(chosen["stdout"], chosen["stderr"])
         setting = _settings.setting(chosen, routes.says)
         heartbeat, restart, spin = chosen["heartbeat"], chosen["restart"], chosen["spin"]
+        self._settings, self._elsewhere = chosen, setting.elsewhere
 
         def begin() -> Session:
             session = _zygote.start(chosen["start"], setting)
@@ -75,18 +76,22 @@ class Child:
 
     def wrap(self, obj: T) -> T:
         """Put `obj` into this process and return its proxy. See `saranwrap.wrap`."""
-        if isinstance(obj, types.ModuleType):
-            return self.wrap_module(obj.__name__)  # type: ignore[no-any-return]
-        return self._make("adopt", recipe(obj))  # type: ignore[no-any-return]
+        op, argument = plan(obj, self._settings)
+        return self._make(op, argument)  # type: ignore[no-any-return]
 
     def wrap_module(self, fqname: str) -> Any:
         """Import the module `fqname` in this process and return its proxy. See `saranwrap.wrap_module`."""
         return self._make("import", fqname)
 
     def _make(self, op: str, argument: object) -> Any:
-        if self._supervisor is not None:
-            return self._supervisor.wrap(OPS[op], argument)
-        return self._session.request(OPS[op], 0, (argument,))
+        try:
+            if self._supervisor is not None:
+                return self._supervisor.wrap(OPS[op], argument)
+            return self._session.request(OPS[op], 0, (argument,))
+        except (ImportError, AttributeError) as error:
+            if self._elsewhere:
+                error.add_note(f"This was in a child whose interpreter is {self._elsewhere}.")
+            raise
 
     @property
     def _session(self) -> Session:
@@ -159,24 +164,24 @@ def kill(session: Session) -> None:
     _output.finish([session], _CLOSING)
 
 
+def plan(obj: object, settings: Settings) -> tuple[str, object]:
+    """The op that puts `obj` into a child with these settings, and its argument."""
+    if isinstance(obj, types.ModuleType):
+        return "import", obj.__name__
+    if isinstance(obj, str) and _settings.says_where(settings):
+        return "import", obj
+    return "adopt", recipe(obj)
+
+
 def recipe(obj: object) -> bytes:
     """The pickle that makes `obj` in the child."""
     try:
-        return _values.pickle(None, obj)[0]
-    except Exception as error:  # noqa: BLE001  pickling runs the object's own code, which may raise anything
-        reason = error
-    try:
-        import cloudpickle
-    except ImportError:
-        hint = "" if isinstance(reason, _values.NeedsValue) else " or cannot be pickled"
-        raise Refused(
-            f"cannot wrap {_short(obj)}: it is defined where the child cannot import it{hint} ({_words(reason)}); "
-            "pip install 'saranwrap[cloudpickle]' to send such code by value"
-        ) from reason
-    try:
-        return cloudpickle.dumps(obj, 5)  # type: ignore[no-any-return]
+        return _pickles.dumps(obj)
     except Exception as error:
-        raise Refused(f"cannot wrap {_short(obj)}: it cannot be pickled ({_words(error)})") from error
+        story = f"cannot wrap {_short(obj)}: it cannot be pickled ({_words(error)})"
+        if not (_pickles.has_cloudpickle() or isinstance(error, _values.NeedsValue)):
+            story += "; where that is for its code, pip install 'saranwrap[cloudpickle]' sends it by value"
+        raise Refused(story) from error
 
 
 def _words(error: BaseException) -> str:

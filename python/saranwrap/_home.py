@@ -13,7 +13,7 @@ import types
 import warnings
 import weakref
 
-from saranwrap import _exceptions
+from saranwrap import _exceptions, _values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,24 @@ if TYPE_CHECKING:
     from saranwrap._native import Session
 
 
-def answer(kind: str, *args: Any) -> Any:
-    """In the parent: do what the child asks. This function is what the parent gives out as the root of its side."""
+class Door:
+    """In the parent: what it gives out as the root of its side, for the child of this session."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        # The session holds its root.
+        self._session = weakref.ref(session)
+
+    def __call__(self, kind: str, *args: Any) -> Any:
+        """Do what the child asks."""
+        session = self._session()
+        if kind == "object" and session is not None:
+            return _values.for_one_without(session, *args)
+        return _answer(kind, *args)
+
+
+def _answer(kind: str, *args: Any) -> Any:
     if kind == "warning":
         return _warn(*args)
     if kind in {"stdout", "stderr"}:

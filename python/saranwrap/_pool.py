@@ -12,15 +12,13 @@ import itertools
 import os
 import queue
 import threading
-import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Self, TypeVar, Unpack
 
 from saranwrap import _settings
 from saranwrap._api import Several
-from saranwrap._children import Child, recipe
-from saranwrap._native import OPS
+from saranwrap._children import Child, plan
 from saranwrap._pipeline import pipeline, result
 from saranwrap._settings import Spin, Surroundings
 from saranwrap.errors import ForkedProxy, LinkClosed, SaranwrapError
@@ -218,7 +216,7 @@ def pool(
         n: how many children at most; None means one for each processor that this process may use.
         factory: called in each child; what it returns is held there. For what cannot be pickled, or is slow to make.
         by_value, trust, spin: see `Settings`.
-        surroundings: env, cwd, start: see `Settings`.
+        surroundings: env, cwd, start, python, venv, path: see `Settings`.
 
     Raises:
         TypeError: neither `obj` nor `factory` is given, or both are.
@@ -232,25 +230,18 @@ def pool(
     if n < 1:
         raise ValueError(f"cannot make a pool of {n} children")
     settings = _settings.complete(by_value=by_value, trust=trust, spin=spin, **surroundings)
-    staff = _Staff(lambda: Child(**settings), _filler(obj if factory is None else factory, made=factory is not None), n)
+    # Pickled once, so that all children get the same.
+    op, argument = plan(obj, settings) if factory is None else plan(factory, settings)
+
+    def fill(child: Child) -> Any:
+        there = child._make(op, argument)
+        return there if factory is None else there()
+
+    staff = _Staff(lambda: Child(**settings), fill, n)
     # What is wrong with the object is told now, and not by the first call.
     staff.object_of(staff.members[0])
     _staffs.add(staff)
     return Pool(staff, ())
-
-
-def _filler(obj: Any, *, made: bool) -> Callable[[Child], Any]:
-    """What puts the object into a child. It is pickled once, so that all children get the same."""
-    if isinstance(obj, types.ModuleType):
-        name = obj.__name__
-        return lambda child: child.wrap_module(name)
-    pickled = recipe(obj)
-
-    def fill(child: Child) -> Any:
-        there = child._session.request(OPS["adopt"], 0, (pickled,))
-        return there() if made else there
-
-    return fill
 
 
 def map(  # noqa: A001  it is `saranwrap.map`

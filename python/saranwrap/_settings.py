@@ -8,6 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
+from saranwrap import _interpreters
+from saranwrap._interpreters import Path
+from saranwrap._native import environment
 from saranwrap._output import Sink
 from saranwrap._restart import Restart
 from saranwrap._zygote import Setting, Start
@@ -26,6 +29,9 @@ class Surroundings(TypedDict, total=False):
     env: Mapping[str, str] | None
     cwd: str | os.PathLike[str] | None
     start: Start
+    python: Path | None
+    venv: Path | None
+    path: Sequence[Path] | None
 
 
 class Settings(Surroundings, total=False):
@@ -39,6 +45,12 @@ class Settings(Surroundings, total=False):
             that you do not trust: unpickling runs code.
         env: the child's environment; None means a copy of this process's.
         cwd: the directory the child starts in; None means this process's.
+        python: the interpreter that the child runs in: a version ("3.12", "3.12.1"), which is looked for on PATH and among those
+            that pyenv and uv have installed; a path to one, or the name of one on PATH. None means this process's. See
+            docs/interpreters.md.
+        venv: the directory of a virtual environment whose interpreter it runs in.
+        path: what the child's `sys.path` begins with; its interpreter's own places come behind it. None means all of this process's,
+            and for another interpreter what of it belongs to no installation.
         spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
             call take one microsecond rather than forty, and costs a processor meanwhile. "auto" looks for up to 50 (a child that
             has just answered: 200) where that turns out to be worth it, and never on a machine with one processor; 0 never looks.
@@ -60,11 +72,13 @@ class Settings(Surroundings, total=False):
             becomes a record (of the logger "saranwrap.stdout" or "saranwrap.stderr" where only a level is given). See docs/output.md.
 
     Raises:
-        ValueError: `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is none of the three;
-            `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0; `stdout` or `stderr` is a
-            text that means nothing.
-        TypeError: there is no such setting; `stdout` or `stderr` is nothing that can be told anything.
-        Refused: the process could not be started, or it speaks another version of the protocol.
+        ValueError: both `python` and `venv` are given; `spin` is neither "auto" nor a number of microseconds from 0 to a million;
+            `start` is none of the three; `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0;
+            `stdout` or `stderr` is a text that means nothing.
+        TypeError: there is no such setting; `python`, `venv` or `path` is of the wrong type; `stdout` or `stderr` is nothing that
+            can be told anything.
+        Refused: there is no such interpreter, or it cannot be that of a child; the process could not be started, or it speaks
+            another version of the protocol.
         ChildDied: it ended before it could greet.
     """
 
@@ -87,6 +101,9 @@ _WITHOUT: Settings = {
     "cwd": None,
     "spin": "auto",
     "start": "auto",
+    "python": None,
+    "venv": None,
+    "path": None,
     "timeout": None,
     "grace": 1.0,
     "concurrency": "serial",
@@ -114,7 +131,17 @@ def complete(**given: Unpack[Settings]) -> Settings:
     if heartbeat is not None and not heartbeat > 0:
         raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
     _check_start(settings["env"], settings["cwd"])
+    _check_path(settings["path"])
+    if _interpreters.resolve(settings["python"], settings["venv"]) is None and not sys.executable:
+        raise Refused(
+            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
+        )
     return settings
+
+
+def says_where(settings: Settings) -> bool:
+    """Whether they say which interpreter a child runs in. There a text is the name of a module, which this one may not have."""
+    return settings["python"] is not None or settings["venv"] is not None
 
 
 def _check_spin(spin: object) -> None:
@@ -137,10 +164,6 @@ def _check_concurrency(concurrency: object) -> None:
 
 def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | None) -> None:
     """Say what is wrong with how a child is to be started, where the kernel's own words would not."""
-    if not sys.executable:
-        raise Refused(
-            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
-        )
     if cwd is not None and not os.path.isdir(cwd):
         why = "is not a directory" if os.path.exists(cwd) else "does not exist"
         raise Refused(f"cannot start a child in {os.fspath(cwd)!r}: that {why}")
@@ -149,16 +172,27 @@ def _check_start(env: Mapping[str, str] | None, cwd: str | os.PathLike[str] | No
             raise Refused(f"cannot start a child with the environment variable {name!r}: it has no such name or value")
 
 
+def _check_path(path: object) -> None:
+    if path is None:
+        return
+    if not isinstance(path, Sequence) or isinstance(path, str | bytes):
+        raise TypeError(f"path must be a list of directories, not a {type(path).__name__!r} object")
+    for place in path:
+        if not isinstance(place, str | os.PathLike):
+            raise TypeError(f"path must hold directories, not a {type(place).__name__!r} object")
+
+
 def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
     """What a child is started with, where all of these hold. `says`: the descriptors for its stdout and stderr, or -1."""
-    env, cwd, spin = settings["env"], settings["cwd"], settings["spin"]
+    cwd, spin = settings["cwd"], settings["spin"]
+    interpreter = _interpreters.resolve(settings["python"], settings["venv"])
+    elsewhere = interpreter is not None and not interpreter.is_own
     return Setting(
-        program=sys.executable,
+        program=sys.executable if interpreter is None else interpreter.path,
         flags=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
-        env=None if env is None else [(str(name), str(value)) for name, value in env.items()],
+        env=_env(settings["env"], elsewhere),
         cwd=None if cwd is None else os.fspath(cwd),
-        # Absolute, since a relative one means another place in a child that starts elsewhere.
-        path=[os.path.abspath(p) for p in sys.path if isinstance(p, str)],  # type: ignore[redundant-expr]  # anything can be put there
+        path=_path(settings["path"], elsewhere),
         argv=[a for a in sys.argv if isinstance(a, str)] or [""],  # type: ignore[redundant-expr]  # anything can be put there
         spin=None if spin == "auto" else float(spin),
         by_value=tuple(settings["by_value"]),
@@ -166,4 +200,23 @@ def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
         transport=os.environ.get("SARANWRAP_TRANSPORT", "ring"),
         concurrency=settings["concurrency"],
         says=says,
+        elsewhere=str(interpreter) if elsewhere else "",
     )
+
+
+def _env(env: Mapping[str, str] | None, elsewhere: bool) -> list[tuple[str, str]] | None:
+    if env is not None:
+        return [(str(name), str(value)) for name, value in env.items()]
+    if elsewhere and "PYTHONHOME" in os.environ:
+        # It says where the standard library of this interpreter is.
+        return [item for item in environment() if item[0] != "PYTHONHOME"]
+    return None
+
+
+def _path(path: Sequence[Path] | None, elsewhere: bool) -> list[str]:
+    # Anything can be put into `sys.path`.
+    given: Sequence[object] = sys.path if path is None else path
+    places = [os.fspath(place) for place in given if isinstance(place, str | os.PathLike)]
+    # Absolute, since a relative one means another place in a child that starts elsewhere.
+    absolute = [os.path.abspath(place) for place in places]
+    return _interpreters.of_project(absolute) if elsewhere and path is None else absolute

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _pickle
 import sys
 
-from saranwrap import _values
+from saranwrap import _pickles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,27 +26,7 @@ def pack(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     Raises:
         Exception: whatever pickling raises. Without cloudpickle, where that would help, the text says so.
     """
-    return _dumps((function, args, kwargs))
-
-
-def _dumps(task: object) -> bytes:
-    try:
-        return _values.pickle(None, task)[0]
-    except Exception as error:  # noqa: BLE001  pickling runs the objects' own code, which may raise anything
-        reason = error
-    try:
-        import cloudpickle
-    except ImportError:
-        if isinstance(reason, _values.NeedsValue):
-            advice = (
-                f"{reason}, and cannot be imported elsewhere; pip install 'saranwrap[cloudpickle]' to send it by value"
-            )
-            raise _values.NeedsValue(advice) from reason
-        raise reason from None
-    try:
-        return cloudpickle.dumps(task, 5)  # type: ignore[no-any-return]
-    except Exception:  # noqa: BLE001  the first reason is the one that the user knows from pickle
-        raise reason from None
+    return _pickles.dumps((function, args, kwargs))
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------
@@ -62,7 +42,7 @@ def run(task: bytes) -> bytes:
     except BaseException as error:  # noqa: BLE001  whatever it is, the parent is told
         return _told(UNREADABLE, error)
     try:
-        return _dumps((RETURNED, function(*args, **kwargs), ""))
+        return _pickles.dumps((RETURNED, function(*args, **kwargs), ""))
     except BaseException as error:  # noqa: BLE001  `sys.exit()` in a task is what the task came to
         return _told(RAISED, error)
 
@@ -73,7 +53,7 @@ def _told(what: int, error: BaseException) -> bytes:
     below = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, below or error.__traceback__))
     try:
-        told = _dumps((what, error, text))
+        told = _pickles.dumps((what, error, text))
         # An exception whose `__init__` wants other arguments than `args` is pickled well, and cannot be unpickled.
         _pickle.loads(told)
     except Exception:  # noqa: BLE001  foreign code

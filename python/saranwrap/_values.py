@@ -11,6 +11,7 @@ import importlib
 import io
 import sys
 import types
+import weakref
 
 from saranwrap._arrays import LARGE
 from saranwrap._native import ProxyBase, Ref
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from saranwrap._native import Session
+
+    Named = tuple[str, str]
 
 # How an object crosses; the numbers are those of `kinds.rs`.
 REFERENCE, KNOWN, NAMED, PICKLE, VALUED, BY_VALUE = 0, 1, 2, 3, 4, 5
@@ -56,6 +59,9 @@ IMPURE_BUILTINS = frozenset(
     }
 )
 METHOD_TYPES = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
+# Where 3.13 has what other versions have elsewhere.
+_HOMES = {"pathlib": "pathlib._local"} if sys.version_info[:2] == (3, 13) else {}
+_MOVED = {home: module for module, home in _HOMES.items()}
 # Types of the interpreter that are not to be found under their own name in `builtins`.
 HIDDEN_TYPES = {
     cls: name for name, cls in vars(types).items() if isinstance(cls, type) and cls.__module__ == "builtins"
@@ -66,14 +72,30 @@ _ROOTS = {"builtins": builtins, "types": types}
 _HIDDEN_BY_NAME = {cls.__qualname__: cls for cls in HIDDEN_TYPES}
 
 
-def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
+# In a child whose interpreter is another than its parent's: the types of the language there.
+_types_there: frozenset[Named] | None = None
+# In a parent: what a child of another interpreter has not under its name. It goes by reference.
+_absent: weakref.WeakKeyDictionary[Session, dict[int, object]] = weakref.WeakKeyDictionary()
+
+
+def types_here() -> tuple[Named, ...]:
+    """The names of the types that this version of the language has."""
+    here = [("builtins", name) for name, obj in vars(builtins).items() if isinstance(obj, type)]
+    return (*here, *(("types", name) for name in HIDDEN_TYPES.values()))
+
+
+def hear_of_types(there: tuple[Named, ...]) -> None:
+    """In a child: its parent is of another interpreter, and has these."""
+    global _types_there  # noqa: PLW0603  there is one parent
+    _types_there = frozenset(there)
+
+
+def name_of(session: Session, obj: Any) -> Named | None:
     """The (module, qualified name) under which the other side has `obj` too, or None."""
-    if isinstance(obj, type):
-        module, qualname = obj.__module__, obj.__qualname__
-        if module == "builtins" and vars(builtins).get(qualname) is obj:
-            return module, qualname
-        if obj in HIDDEN_TYPES:
-            return "types", HIDDEN_TYPES[obj]
+    if _absent and id(obj) in _absent.get(session, ()):
+        return None
+    if isinstance(obj, type) and (name := _type_name(obj)) is not None:
+        return name if _types_there is None or name in _types_there else None
     name = _class_name(session, obj) if isinstance(obj, type) else _function_name(session, obj)
     if name is not None:
         # What went by name may come back by name. The object is kept so that its address stays its own.
@@ -81,13 +103,20 @@ def name_of(session: Session, obj: Any) -> tuple[str, str] | None:
     return name
 
 
-def _class_name(session: Session, cls: type) -> tuple[str, str] | None:
+def _type_name(cls: type) -> Named | None:
+    """The name of a type of the language."""
+    if cls.__module__ == "builtins" and vars(builtins).get(cls.__qualname__) is cls:
+        return "builtins", cls.__qualname__
+    return ("types", HIDDEN_TYPES[cls]) if cls in HIDDEN_TYPES else None
+
+
+def _class_name(session: Session, cls: type) -> Named | None:
     module, qualname = cls.__module__, cls.__qualname__
     shared = id(cls) in session.named or (session.is_parent and _has(session, module))
     return (module, qualname) if shared and find(module, qualname) is cls else None
 
 
-def _function_name(session: Session, obj: Any) -> tuple[str, str] | None:
+def _function_name(session: Session, obj: Any) -> Named | None:
     if not session.is_parent and id(obj) not in session.named:
         return None
     if isinstance(obj, METHOD_TYPES):
@@ -134,13 +163,28 @@ def resolve(session: Session, module: str, qualname: str) -> Any:
     if session.is_parent and not session.trust and id(obj) not in session.named and not _is_harmless(module, obj):
         raise LookupError(f"the child named {module}.{qualname}, which this process did not give to it")
     if obj is None and not session.is_parent:
-        obj = importlib.import_module(module)
-        for part in qualname.split("."):
-            obj = getattr(obj, part)
+        try:
+            obj = importlib.import_module(module)
+            for part in qualname.split("."):
+                obj = getattr(obj, part)
+        except (ImportError, AttributeError):
+            if _types_there is None:
+                raise
+            # The parent's version of the module has more than this one.
+            return session.call(0, ("object", module, qualname), None)
     if not isinstance(obj, (type, types.BuiltinFunctionType, *METHOD_TYPES)):
         raise LookupError(f"the other side named {module}.{qualname}: no class or builtin function here")  # noqa: TRY004  not found
     session.named[id(obj)] = obj
     return obj
+
+
+def for_one_without(session: Session, module: str, qualname: str) -> object:
+    """In a parent: what was named to a child that has nothing of that name. From now on it goes to it by reference."""
+    obj = find(module, qualname)
+    if id(obj) not in session.named and not _is_harmless(module, obj):
+        raise LookupError(f"the child named {module}.{qualname}, which this process did not give to it")
+    _absent.setdefault(session, {})[id(obj)] = obj
+    return Ref(obj)
 
 
 def built_in(qualname: str) -> type | None:
@@ -151,29 +195,32 @@ def built_in(qualname: str) -> type | None:
 
 def is_known(cls: type) -> bool:
     """Whether instances of exactly this class are standard values."""
-    name = cls.__module__, cls.__qualname__
+    name = _standard_name(cls)
     return name in _ENCODERS and standard(*name) is cls
+
+
+def _standard_name(cls: type) -> Named:
+    return _MOVED.get(cls.__module__, cls.__module__), cls.__qualname__
 
 
 @functools.cache
 def standard(module: str, name: str) -> Any:
     """The standard class itself, even where a program has put a proxy of its module into `sys.modules`."""
-    found = find(module, name)
-    if found is None:
-        import importlib.machinery
-        import importlib.util
+    home = _HOMES.get(module, module)
+    found = find(home, name)
+    if found is not None:
+        return found
+    if home not in sys.modules:
+        # One of a few that are named here, and the one that others will find when they import it.
+        return getattr(importlib.import_module(home), name)
+    from importlib import machinery, util
 
-        spec = (
-            importlib.util.find_spec(module)
-            if module not in sys.modules
-            else importlib.machinery.PathFinder.find_spec(module)
-        )
-        assert spec is not None, f"the standard library has no {module}"
-        assert spec.loader is not None, f"{module} is no package without code"
-        private = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(private)
-        found = getattr(private, name)
-    return found
+    spec = machinery.PathFinder.find_spec(home)
+    assert spec is not None, f"the standard library has no {home}"
+    assert spec.loader is not None, f"{home} is no package without code"
+    private = util.module_from_spec(spec)
+    spec.loader.exec_module(private)
+    return getattr(private, name)
 
 
 MAKERS_OF_CODE = frozenset({types.CodeType, types.FunctionType, types.CellType})
@@ -281,7 +328,12 @@ def pickle(session: Session | None, obj: object) -> tuple[bytes, list[memoryview
 def unpickle(session: Session | None, data: bytes, buffers: Sequence[Any] = ()) -> object:
     """The reverse of `pickle`."""
     with _Sending(session):
-        return _pickle.loads(data, buffers=buffers)
+        try:
+            return _pickle.loads(data, buffers=buffers)
+        except (ImportError, AttributeError) as error:
+            if _types_there is not None:
+                error.add_note(f"This was unpickled by Python {sys.version.split()[0]} ({sys.executable}).")
+            raise
 
 
 # --- the standard value types -----------------------------------------------------------------------------------------
@@ -293,7 +345,7 @@ def encode(obj: Any) -> tuple[Any, ...] | None:
     if issubclass(cls, enum.Enum):
         # By itself too: the other side may not have the class.
         return "enum", cls, getattr(obj, "_name_", None), Ref(obj)
-    return _ENCODERS[cls.__module__, cls.__qualname__](obj)
+    return _ENCODERS[_standard_name(cls)](obj)
 
 
 def decode(kind: str, *parts: Any) -> Any:

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
+from saranwrap import _values
 from saranwrap._native import Session, Zygote, attributes, environment
 from saranwrap.errors import Refused, SaranwrapError
 
@@ -20,7 +21,11 @@ Start = Literal["auto", "cold", "warm"]
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # `-c` and not `-m`: the child's `sys.path` may not hold this package until it has been told where it is.
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from saranwrap._child import main; main()"
+# There it stays no longer than that takes, since it may hold the packages of another interpreter.
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import saranwrap; del sys.path[0]; "
+    "from saranwrap._child import main; main()"
+)
 # Environment variables that an interpreter, its C library or its `.pth` files read when it starts, and not again.
 _EARLY = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "COVERAGE_")
 _EARLY_NAMES = frozenset({"LANG", "LANGUAGE", "TZ", "TZDIR", "HOME"})
@@ -46,6 +51,8 @@ class Setting(NamedTuple):
     transport: str
     concurrency: str | int = "serial"
     says: tuple[int, int] = (-1, -1)
+    # Its interpreter, in words, where that is another than this process's; else nothing.
+    elsewhere: str = ""
 
 
 class _Kind:
@@ -138,14 +145,21 @@ def _changes(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> tuple[tu
 
 
 def _setup(setting: Setting, changes: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    """What the child is told first. What changes in its environment, if it was forked; the streams that do not go where ours do."""
+    """What the child is told first.
+
+    What changes in its environment, if it was forked; which streams do not go where ours do; the types of the language here, where
+    it may have others.
+    """
     routed = tuple(name for name, goes in zip(("stdout", "stderr"), setting.says, strict=True) if goes != -1)
-    return setting.path, setting.argv, setting.spin, changes, setting.concurrency, routed
+    language = _values.types_here() if setting.elsewhere else None
+    return setting.path, setting.argv, setting.spin, changes, setting.concurrency, routed, language
 
 
 def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) -> tuple[_Kind, Zygote | None]:
     """The kind of a child, and the zygote to fork for it; None when it is to start cold, for which the kind has the reason."""
-    name = _name(setting, environ, _preloaded)
+    # What can be imported here may not be there in another interpreter.
+    modules = () if setting.elsewhere else _preloaded
+    name = _name(setting, environ, modules)
     with _lock:
         kind = _kinds.setdefault(name, _Kind())
         _kinds.move_to_end(name)
@@ -155,7 +169,7 @@ def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) ->
         hopeless = kind.failures >= _PATIENCE and how != "warm"
         if kind.zygote is None and not hopeless and (how == "warm" or kind.started > 1):
             try:
-                kind.zygote = _make(setting, _preloaded)
+                kind.zygote = _make(setting, modules)
                 kind.environ = environ
             except SaranwrapError as error:
                 kind.failures += 1

@@ -44,7 +44,7 @@ pub(crate) fn greet(
 ) -> PyResult<Py<Session>> {
     let arena = Arc::clone(child.arena());
     let session = Session::build(py, (link, arena), Side::Parent, Some(child), by_value, trust)?;
-    let home = names::HOME.get(py)?.clone().unbind();
+    let home = names::HOME.get(py)?.call1((&session,))?.unbind();
     session.get().exports().set_root(home);
     // What may have to be raised when the interpreter ends, and imports nothing any more.
     for class in [&names::LINK_CLOSED, &names::CHILD_DIED, &names::SARANWRAP_ERROR] {

@@ -103,7 +103,7 @@ names! {
     ADOPT = "saranwrap._host"."adopt";
     IS = "saranwrap._host"."is_check";
     REDUCE_PARTS = "saranwrap._host"."reduce_parts";
-    HOME = "saranwrap._home"."answer";
+    HOME = "saranwrap._home"."Door";
     STATUS = "saranwrap._host"."status";
     // Where an attribute is asked for.
     GETFRAME = "sys"."_getframe";

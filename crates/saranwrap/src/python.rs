@@ -151,12 +151,12 @@ impl Python {
     }
 
     /// What the child is told first, as an entry of a Hello: `sys.path`, `sys.argv`, how long to look, what changes in its environment,
-    /// how it serves, and which of its streams it leaves alone.
+    /// how it serves, which of its streams it leaves alone, and which names the other side has.
     fn setup(&self, shared: &std::sync::Arc<Shared>) -> Result<Vec<u8>> {
         let mut extra = Writer::new();
         extra.text("setup");
         let mut out = Encoder::new(shared, &mut extra);
-        out.tuple(6);
+        out.tuple(7);
         self.path.clone().into_remote(&mut out)?;
         self.argv.clone().into_remote(&mut out)?;
         self.spin.map(|bound| bound.as_secs_f64() * 1e6).into_remote(&mut out)?;
@@ -166,6 +166,8 @@ impl Python {
         out.tuple(2);
         out.text("stdout");
         out.text("stderr");
+        // No version of the language is spoken here.
+        out.none();
         Ok(extra.into_vec())
     }
 }

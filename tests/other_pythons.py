@@ -1,0 +1,35 @@
+"""The interpreters that there are here besides the one that runs the tests; tests that need one are skipped without it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import pytest
+from saranwrap import _interpreters
+from saranwrap.errors import Refused
+
+
+@functools.cache
+def other(oldest=(3, 11)):
+    """The path of an interpreter of another version, that is at least so new; the test is skipped where there is none."""
+    for minor in (12, 13, 14, 15, 11):
+        if (3, minor) != sys.version_info[:2] and (3, minor) >= oldest:
+            try:
+                found = _interpreters.find("cpython", f"3.{minor}")
+            except Refused:
+                continue
+            if not found.free_threaded:
+                return found
+    pytest.skip(f"there is no other CPython from {'.'.join(map(str, oldest))} on here")
+
+
+@functools.cache
+def older():
+    """An interpreter that is older than this package supports."""
+    for version in ("2.7", *(f"3.{minor}" for minor in range(6, 11))):
+        try:
+            return _interpreters.find("cpython", version)
+        except Refused:
+            continue
+    pytest.skip("there is no CPython before 3.11 here")
