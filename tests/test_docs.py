@@ -5,6 +5,7 @@ those of a real `__main__` and what it leaves behind touches nobody.
 """
 
 import doctest
+import os
 import re
 import struct
 import subprocess
@@ -42,12 +43,12 @@ def sections(path):
 
 
 def needs(path):
-    """The versions of Python that sections need besides this one, as `<!-- needs Python 3.12 -->` says: {heading: version}."""
+    """What sections need besides this interpreter, as `<!-- needs Python 3.12 -->` says: {heading: what}."""
     found, heading = {}, path.stem
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             heading = line[3:].strip()
-        elif needed := re.fullmatch(r"<!-- needs Python (\S+) -->", line):
+        elif needed := re.fullmatch(r"<!-- needs (.*) -->", line):
             found[heading] = needed[1]
     return found
 
@@ -56,15 +57,23 @@ CASES = [(path, heading) for path in DOCUMENTS for heading in sections(path)]
 
 
 @pytest.mark.parametrize(("path", "heading"), CASES, ids=lambda value: getattr(value, "stem", value))
-def test_examples_of_a_section_run(path, heading):
-    if version := needs(path).get(heading):
+def test_examples_of_a_section_run(path, heading, tmp_path):
+    skip_without(needs(path).get(heading, ""))
+    command = [sys.executable, __file__, str(path), heading]
+    # What the user keeps is not to be seen, and not to be removed.
+    env = {**os.environ, "SARANWRAP_CACHE": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False, env=env)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def skip_without(needed):
+    if needed == "the network" and not os.environ.get("SARANWRAP_TEST_NETWORK"):
+        pytest.skip("tests use the network only where SARANWRAP_TEST_NETWORK says so")
+    if needed.startswith("Python "):
         try:
-            saranwrap.wrap_module("time", python=version)
+            saranwrap.wrap_module("time", python=needed.removeprefix("Python "))
         except saranwrap.Refused as error:
             pytest.skip(str(error))
-    command = [sys.executable, __file__, str(path), heading]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 def run_section(path, heading):

@@ -46,6 +46,8 @@ SAMPLE = """
     reveal_type(saranwrap.wrap([1, 2]))  # builtins.list[builtins.int]
     reveal_type(saranwrap.wrap({"a": 1.5}, mourn, trust=True, env={"A": "b"}, cwd="/"))  # builtins.dict[builtins.str, builtins.float]
     reveal_type(saranwrap.wrap_module("json"))  # Any
+    reveal_type(saranwrap.wrap("json", python="3.12", requirements=["six"], progress=print))  # Any
+    reveal_type(saranwrap.environments()[0].used)  # datetime.datetime
     reveal_type(saranwrap.local(saranwrap.wrap(counter)))  # Counter
     reveal_type(saranwrap.val(decimal.Decimal(1)))  # decimal.Decimal
     reveal_type(saranwrap.ref([1]))  # builtins.list[builtins.int]
@@ -86,6 +88,7 @@ WRONG = """
     saranwrap.wrap(1, 5)
     saranwrap.wrap(1, tmeout=5)
     saranwrap.pool(1, cwd=5)
+    saranwrap.pool("json", requirements=5)
     saranwrap.isolated(len)(5)
     saranwrap.Executor(2, on_death="ignore")
     saranwrap.nonsense

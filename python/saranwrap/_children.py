@@ -44,7 +44,7 @@ class Child:
         dead_callback: called once, with the `ChildDied` that says why, when the process ends without having been closed.
             It runs in a thread of its own as soon as that happens. With `restart`, it is called for each process that dies.
         settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
-            path: see `Settings`, also for what is raised.
+            requirements, progress, path: see `Settings`, also for what is raised.
     """
 
     def __init__(self, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> None:

@@ -27,6 +27,7 @@ from saranwrap._pulse import ping, state
 from saranwrap._restart import Restart
 from saranwrap._settings import Settings
 from saranwrap.errors import (
+    BuildFailed,
     CallTimeout,
     ChildDied,
     Deadlock,
@@ -44,6 +45,7 @@ from saranwrap.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from saranwrap._environments import Environment, environments, forget_environments
     from saranwrap._executor import Executor
     from saranwrap._futures import start
     from saranwrap._isolated import isolated
@@ -51,8 +53,11 @@ if TYPE_CHECKING:
 
 # The rooms of names that are loaded when they are asked for: they need what most programs do not, such as `concurrent.futures`.
 LATER = {
+    "Environment": "_environments",
     "Executor": "_executor",
     "Pool": "_pool",
+    "environments": "_environments",
+    "forget_environments": "_environments",
     "isolated": "_isolated",
     "map": "_pool",
     "pool": "_pool",
@@ -70,11 +75,13 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "BuildFailed",
     "CallTimeout",
     "CallableProxy",
     "Child",
     "ChildDied",
     "Deadlock",
+    "Environment",
     "Executor",
     "ForkedProxy",
     "LinkClosed",
@@ -95,7 +102,9 @@ __all__ = [
     "__version__",
     "cancelled",
     "close",
+    "environments",
     "flush",
+    "forget_environments",
     "getpid",
     "isolated",
     "kill",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
 from saranwrap import _interpreters
-from saranwrap._interpreters import Path
+from saranwrap._interpreters import Interpreter, Path
 from saranwrap._native import environment
 from saranwrap._output import Sink
 from saranwrap._restart import Restart
@@ -32,6 +32,8 @@ class Surroundings(TypedDict, total=False):
     python: Path | None
     venv: Path | None
     path: Sequence[Path] | None
+    requirements: Sequence[str] | Path | None
+    progress: Callable[[str], object] | None
 
 
 class Settings(Surroundings, total=False):
@@ -49,6 +51,10 @@ class Settings(Surroundings, total=False):
             that pyenv and uv have installed; a path to one, or the name of one on PATH. None means this process's. See
             docs/interpreters.md.
         venv: the directory of a virtual environment whose interpreter it runs in.
+        requirements: what must be installed where the child runs: a list ("numpy==1.26", "rich"), or the path of a requirements
+            file. An environment of `python` is built with that (by uv, if it is on PATH, else by venv and pip), and kept for the next
+            time: see `saranwrap.environments`.
+        progress: is called with each line that is said while that is built. None shows them on stderr, if that is a terminal.
         path: what the child's `sys.path` begins with; its interpreter's own places come behind it. None means all of this process's,
             and for another interpreter what of it belongs to no installation.
         spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
@@ -72,13 +78,15 @@ class Settings(Surroundings, total=False):
             becomes a record (of the logger "saranwrap.stdout" or "saranwrap.stderr" where only a level is given). See docs/output.md.
 
     Raises:
-        ValueError: both `python` and `venv` are given; `spin` is neither "auto" nor a number of microseconds from 0 to a million;
-            `start` is none of the three; `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0;
-            `stdout` or `stderr` is a text that means nothing.
-        TypeError: there is no such setting; `python`, `venv` or `path` is of the wrong type; `stdout` or `stderr` is nothing that
-            can be told anything.
+        ValueError: `venv` is given along with `python` or with `requirements`; there is no such requirements file, or
+            nothing where a requirement leads to; `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is
+            none of the three; `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0; `stdout` or
+            `stderr` is a text that means nothing.
+        TypeError: there is no such setting; `python`, `venv`, `path` or `requirements` is of the wrong type; `stdout` or `stderr` is
+            nothing that can be told anything.
         Refused: there is no such interpreter, or it cannot be that of a child; the process could not be started, or it speaks
             another version of the protocol.
+        BuildFailed: the environment with the requirements could not be built.
         ChildDied: it ended before it could greet.
     """
 
@@ -104,6 +112,8 @@ _WITHOUT: Settings = {
     "python": None,
     "venv": None,
     "path": None,
+    "requirements": None,
+    "progress": None,
     "timeout": None,
     "grace": 1.0,
     "concurrency": "serial",
@@ -132,16 +142,41 @@ def complete(**given: Unpack[Settings]) -> Settings:
         raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
     _check_start(settings["env"], settings["cwd"])
     _check_path(settings["path"])
+    _check_interpreter(settings)
+    return settings
+
+
+def _check_interpreter(settings: Settings) -> None:
+    """Without building an environment: that is done when a child is started in it."""
+    progress = settings["progress"]
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function, not a {type(progress).__name__!r} object")
+    if settings["requirements"] is not None:
+        if settings["venv"] is not None:
+            raise ValueError("requirements= has an environment built, and venv= names one: give one of them")
+        from saranwrap import _requirements
+
+        _requirements.read(settings["requirements"])
     if _interpreters.resolve(settings["python"], settings["venv"]) is None and not sys.executable:
         raise Refused(
             "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
         )
-    return settings
+
+
+def _interpreter(settings: Settings) -> Interpreter | None:
+    found = _interpreters.resolve(settings["python"], settings["venv"])
+    if settings["requirements"] is None:
+        return found
+    # Few need it, and it loads what others do not.
+    from saranwrap import _environments
+
+    base = _interpreters.own_base() if found is None or found.is_own else found
+    return _environments.provide(base, settings["requirements"], settings["progress"])
 
 
 def says_where(settings: Settings) -> bool:
     """Whether they say which interpreter a child runs in. There a text is the name of a module, which this one may not have."""
-    return settings["python"] is not None or settings["venv"] is not None
+    return any(given is not None for given in (settings["python"], settings["venv"], settings["requirements"]))
 
 
 def _check_spin(spin: object) -> None:
@@ -185,7 +220,7 @@ def _check_path(path: object) -> None:
 def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
     """What a child is started with, where all of these hold. `says`: the descriptors for its stdout and stderr, or -1."""
     cwd, spin = settings["cwd"], settings["spin"]
-    interpreter = _interpreters.resolve(settings["python"], settings["venv"])
+    interpreter = _interpreter(settings)
     elsewhere = interpreter is not None and not interpreter.is_own
     return Setting(
         program=sys.executable if interpreter is None else interpreter.path,

@@ -135,6 +135,21 @@ class Refused(SaranwrapError):
     """The act is not allowed or not possible: a child that cannot start, another protocol version, an object that cannot be sent."""
 
 
+class BuildFailed(Refused):
+    """The environment that `requirements=` asks for could not be built. Nothing of it was kept.
+
+    Attributes:
+        output: the last lines of what the installer said.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
+
+    def __reduce__(self) -> tuple[type[BuildFailed], tuple[object, ...]]:
+        return type(self), (*self.args, self.output)
+
+
 class ProtocolError(SaranwrapError):
     """The child sent bytes that break the protocol. The link is broken for good; the child is not to be trusted."""
 
