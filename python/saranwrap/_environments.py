@@ -113,9 +113,9 @@ def provide(base: Interpreter, given: Given, progress: Progress | None) -> Inter
         with _locked(directory, tell) as lock:
             # Whoever had the lock before may have built it.
             found = _ready(directory) or _build(directory, base, requirements, tell, lock)
-    # A cache may be somebody else's.
+    # A cache may be somebody else's. The kernel's own time for files moves in ticks.
     with contextlib.suppress(OSError):
-        os.utime(os.path.join(directory, _MARK))
+        os.utime(os.path.join(directory, _MARK), ns=(time.time_ns(), time.time_ns()))
     return found
 
 
