@@ -51,26 +51,16 @@ class Child:
         chosen = _settings.complete(**settings)
         routes = _output.routes(chosen["stdout"], chosen["stderr"])
         setting = _settings.setting(chosen, routes.says)
-        heartbeat, restart, spin = chosen["heartbeat"], chosen["restart"], chosen["spin"]
+        restart = chosen["restart"]
         self._settings, self._elsewhere = chosen, setting.elsewhere
 
-        def begin() -> Session:
+        def another() -> Session:
             session = _zygote.start(chosen["start"], setting)
-            session.set_limits(chosen["timeout"], chosen["grace"])
-            if routes.told:
-                _output.listen(session, routes.told)
-            _home.begin(session)
-            if spin != "auto":
-                session.set_spin(spin)
-            sessions.add(session)
-            if heartbeat is not None:
-                _pulse.watch(session, heartbeat)
-            if not _modules_of_greenlets.isdisjoint(sys.modules):
-                use_hubs()
+            begin(session, chosen, routes)
             return session
 
-        self._supervisor = None if restart is None else _restart.Supervisor(restart, begin, dead_callback)
-        self._single = begin() if self._supervisor is None else None
+        self._supervisor = None if restart is None else _restart.Supervisor(restart, another, dead_callback)
+        self._single = another() if self._supervisor is None else None
         if self._single is not None and dead_callback is not None:
             _restart.watch(self._single, dead_callback)
 
@@ -129,6 +119,22 @@ class Child:
 
     def __repr__(self) -> str:
         return f"<saranwrap.Child pid={self.pid}{'' if self._session.alive else ' ended'}>"
+
+
+def begin(session: Session, chosen: Settings, routes: _output.Routes) -> None:
+    """Set up this side of a conversation that has begun. All settings are given."""
+    session.set_limits(chosen["timeout"], chosen["grace"])
+    if routes.told:
+        _output.listen(session, routes.told)
+    _home.begin(session)
+    spin, heartbeat = chosen["spin"], chosen["heartbeat"]
+    if spin != "auto":
+        session.set_spin(spin)
+    sessions.add(session)
+    if heartbeat is not None:
+        _pulse.watch(session, heartbeat)
+    if not _modules_of_greenlets.isdisjoint(sys.modules):
+        use_hubs()
 
 
 def status(session: Session) -> dict[str, Any]:

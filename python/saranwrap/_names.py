@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from saranwrap._futures import start
     from saranwrap._isolated import isolated
     from saranwrap._pool import Pool, map, pool  # noqa: A004  it is `saranwrap.map`
+    from saranwrap._programs import wrap_program
 
 # The rooms of names that are loaded when they are asked for: they need what most programs do not, such as `concurrent.futures`.
 LATER = {
@@ -62,6 +63,7 @@ LATER = {
     "map": "_pool",
     "pool": "_pool",
     "start": "_futures",
+    "wrap_program": "_programs",
 }
 
 
@@ -127,5 +129,6 @@ __all__ = [
     "val",
     "wrap",
     "wrap_module",
+    "wrap_program",
     "wrapped",
 ]

@@ -157,10 +157,7 @@ def _check_interpreter(settings: Settings) -> None:
         from saranwrap import _requirements
 
         _requirements.read(settings["requirements"])
-    if _interpreters.resolve(settings["python"], settings["venv"]) is None and not sys.executable:
-        raise Refused(
-            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
-        )
+    _interpreters.resolve(settings["python"], settings["venv"])
 
 
 def _interpreter(settings: Settings) -> Interpreter | None:
@@ -222,6 +219,10 @@ def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
     cwd, spin = settings["cwd"], settings["spin"]
     interpreter = _interpreter(settings)
     elsewhere = interpreter is not None and not interpreter.is_own
+    if interpreter is None and not sys.executable:
+        raise Refused(
+            "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
+        )
     return Setting(
         program=sys.executable if interpreter is None else interpreter.path,
         flags=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]

@@ -49,9 +49,10 @@ fn own_name(block: &ItemImpl) -> Result<Ident> {
     }
 }
 
+/// A function that others than the type itself may call.
 fn public(item: &ImplItem) -> Option<&ImplItemFn> {
     match item {
-        ImplItem::Fn(function) if matches!(function.vis, Visibility::Public(_)) => Some(function),
+        ImplItem::Fn(function) if !matches!(function.vis, Visibility::Inherited) => Some(function),
         _ => None,
     }
 }
@@ -61,14 +62,9 @@ fn served(block: &ItemImpl, own: &Ident, proxy: &Ident, functions: &[Function<'_
     let name = own.to_string();
     let doc = documentation(&block.attrs);
     let methods = functions.iter().map(described);
-    let of = |receiver| functions.iter().filter(move |function| function.signature.receiver == receiver).map(called);
-    let (made, read, changed) = (of(Receiver::None), of(Receiver::Shared), of(Receiver::Exclusive));
-    let unknown = quote! {
-        other => ::std::result::Result::Err(::saranwrap::Fault::raise(
-            "AttributeError",
-            ::std::format!("'{}' has no attribute '{other}'", #name),
-        )),
-    };
+    let make = dispatch(own, functions, Receiver::None, &quote!(make), &quote!());
+    let read = dispatch(own, functions, Receiver::Shared, &quote!(read), &quote!(&self,));
+    let change = dispatch(own, functions, Receiver::Exclusive, &quote!(change), &quote!(&mut self,));
     quote! {
         #[automatically_derived]
         impl ::saranwrap::Wrapped for #own {
@@ -81,34 +77,9 @@ fn served(block: &ItemImpl, own: &Ident, proxy: &Ident, functions: &[Function<'_
                 methods: &[#(#methods),*],
             };
 
-            #[allow(unused_mut, unused_variables)]
-            fn make(
-                function: &str,
-                mut args: ::saranwrap::Args,
-                out: &mut ::saranwrap::remote::Encoder<'_>,
-            ) -> ::std::result::Result<(), ::saranwrap::Fault> {
-                match function { #(#made)* #unknown }
-            }
-
-            #[allow(unused_mut, unused_variables)]
-            fn read(
-                &self,
-                method: &str,
-                mut args: ::saranwrap::Args,
-                out: &mut ::saranwrap::remote::Encoder<'_>,
-            ) -> ::std::result::Result<(), ::saranwrap::Fault> {
-                match method { #(#read)* #unknown }
-            }
-
-            #[allow(unused_mut, unused_variables)]
-            fn change(
-                &mut self,
-                method: &str,
-                mut args: ::saranwrap::Args,
-                out: &mut ::saranwrap::remote::Encoder<'_>,
-            ) -> ::std::result::Result<(), ::saranwrap::Fault> {
-                match method { #(#changed)* #unknown }
-            }
+            #make
+            #read
+            #change
         }
 
         #[automatically_derived]
@@ -119,6 +90,35 @@ fn served(block: &ItemImpl, own: &Ident, proxy: &Ident, functions: &[Function<'_
             ) -> ::std::result::Result<(), ::saranwrap::Fault> {
                 out.own(&::saranwrap::remote::Own::wrap(self));
                 ::std::result::Result::Ok(())
+            }
+        }
+    }
+}
+
+/// The function that calls one of those with this receiver, by its name.
+fn dispatch(
+    own: &Ident,
+    functions: &[Function<'_>],
+    receiver: Receiver,
+    named: &TokenStream,
+    this: &TokenStream,
+) -> TokenStream {
+    let arms = functions.iter().filter(|function| function.signature.receiver == receiver).map(called);
+    let own = own.to_string();
+    quote! {
+        #[allow(unused_mut, unused_variables)]
+        fn #named(
+            #this
+            function: &str,
+            mut args: ::saranwrap::Args,
+            out: &mut ::saranwrap::remote::Encoder<'_>,
+        ) -> ::std::result::Result<(), ::saranwrap::Fault> {
+            match function {
+                #(#arms)*
+                other => ::std::result::Result::Err(::saranwrap::Fault::raise(
+                    "AttributeError",
+                    ::std::format!("'{}' has no attribute '{other}'", #own),
+                )),
             }
         }
     }

@@ -1,4 +1,77 @@
-//! The engine of saranwrap: everything between two processes that does not depend on a language.  No Python lives here.
+//! Put an object into a process of its own, and go on using it as if it were here.
+//!
+//! A Rust program uses any Python by this crate without linking it, and without fear of its crashes; and a Rust value can live in a
+//! process of its own, to be used from Rust and from Python.
+//!
+//! # Python from Rust
+//!
+//! ```no_run
+//! use saranwrap::{Callback, Fault, Object, Python, args};
+//!
+//! let child = Python::new().interpreter("python3").spawn()?;
+//! let time = child.wrap_module("time")?;
+//! let t = time.call_method("gmtime", (0,))?;
+//! let year: i32 = t.getattr("tm_year")?.extract()?;
+//!
+//! // Named arguments, and containers, which cross by value.
+//! let json = child.wrap_module("json")?;
+//! let text: String = json.call_method("dumps", args((vec![1, 2],)).named("indent", 2))?.extract()?;
+//!
+//! // Exceptions are data.
+//! match json.call_method("loads", ("{",)) {
+//!     Err(Fault::Raised(raised)) if raised.is_instance("ValueError") => println!("{raised:#}"),
+//!     other => drop(other?),
+//! }
+//!
+//! // A closure is called from there.
+//! let words = child.builtins()?.call_method("list", (vec!["pear", "fig"],))?;
+//! words.call_method("sort", args(()).named("key", Callback::new(|(word,): (String,)| word.len())))?;
+//! let words: Vec<String> = words.extract()?;
+//! # Ok::<(), Fault>(())
+//! ```
+//!
+//! A [`Session`] is a child; a [`Proxy`] stands for an object in it; what can be done with one is in the trait [`Object`].  All are
+//! `Clone + Send + Sync`, and the last proxy that goes gives its object back.  An answer is a [`Value`]: plain data, or a proxy.  A
+//! [`Fault`] says what the code there raised, or what happened to the child: its signal or exit code, and its last words.
+//!
+//! # Rust values in a process of their own
+//!
+//! ```no_run
+//! use saranwrap::{Fault, Offer};
+//!
+//! struct Counter {
+//!     value: i64,
+//! }
+//!
+//! #[saranwrap::wrap]
+//! impl Counter {
+//!     pub fn new(value: i64) -> Self {
+//!         Self { value }
+//!     }
+//!
+//!     /// Count on.
+//!     pub fn add(&mut self, by: i64) -> i64 {
+//!         self.value += by;
+//!         self.value
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Fault> {
+//!     // The program starts itself once more.  There it serves, and does not come back from here.
+//!     Offer::new().class::<Counter>().serve_if_child();
+//!
+//!     let counter = CounterProxy::spawn(5)?;
+//!     assert_eq!(counter.add(2)?, 7);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A program that does nothing but serve is used from Python as well: `saranwrap.wrap_program(["./counter-server"])`.  See
+//! [`wrap`](macro@wrap), [`Offer`], [`Program`].
+//!
+//! # Features
+//!
+//! * `macros` (default): [`wrap`](macro@wrap) and the derives of [`FromRemote`](trait@FromRemote) and [`IntoRemote`](trait@IntoRemote)
 //!
 //! # Layout
 //!

@@ -70,7 +70,7 @@ fn files(directories: &[&str]) -> Vec<File> {
 }
 
 fn sources() -> Vec<File> {
-    files(&["crates/saranwrap/src", "crates/saranwrap-python/src"])
+    files(&["crates/saranwrap/src", "crates/saranwrap-macros/src", "crates/saranwrap-python/src"])
 }
 
 /// Fail with everything that was found at once.
@@ -116,6 +116,7 @@ fn a_room_uses_only_what_stands_above_it() {
     none(disorder("crates/saranwrap/src", "lib.rs", "crate::"));
     none(disorder("crates/saranwrap/src/link", "mod.rs", "super::"));
     none(disorder("crates/saranwrap/src/sys", "mod.rs", "super::"));
+    none(disorder("crates/saranwrap-macros/src", "lib.rs", "crate::"));
 }
 
 #[test]

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use saranwrap::child::Carrier;
+use saranwrap::remote::{BigInt, Known};
 use saranwrap::{Callback, Fault, Here, Kind, Object, Offer, Program, Proxy, Session, Value};
 
 /// Counts.
@@ -98,6 +101,10 @@ impl Counter {
 
     pub fn table(&self) -> HashMap<String, i64> {
         HashMap::from([(self.name.clone(), self.value)])
+    }
+
+    pub fn echo(&self, value: Value) -> Value {
+        value
     }
 
     // Nobody asks for it from elsewhere.
@@ -209,6 +216,59 @@ fn a_program_that_does_not_serve_is_told_apart() {
     let fault = Program::at("true").spawn().unwrap_err();
     assert!(fault.is_death() && fault.to_string().contains("ended with exit code 0"), "{fault}");
     assert!(Offer::new().serve().unwrap_err().to_string().contains("was not started as a child"));
+}
+
+/// Values of every kind that can be sent both ways.
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::None),
+        Just(Value::Ellipsis),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i128>().prop_map(Value::Int),
+        (any::<bool>(), prop::collection::vec(any::<u8>(), 16..24)).prop_map(|(negative, mut magnitude)| {
+            magnitude[0] |= 0x80;
+            Value::BigInt(BigInt { negative, magnitude })
+        }),
+        any::<u64>().prop_map(f64::from_bits).prop_filter("is itself", |x| !x.is_nan()).prop_map(Value::Float),
+        (-1e9..1e9, -1e9..1e9).prop_map(|(real, imaginary)| Value::Complex(real, imaginary)),
+        ".*".prop_map(Value::Str),
+        prop::collection::vec(any::<u8>(), 0..50).prop_map(Value::Bytes),
+        prop::collection::vec(any::<u8>(), 0..50).prop_map(Value::ByteArray),
+        Just(Value::Bytes(vec![7; 100_000])),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        let items = || prop::collection::vec(inner.clone(), 0..6);
+        prop_oneof![
+            items().prop_map(Value::Tuple),
+            items().prop_map(Value::List),
+            items().prop_map(Value::Set),
+            items().prop_map(Value::FrozenSet),
+            prop::collection::vec((inner.clone(), inner.clone()), 0..6).prop_map(Value::Dict),
+            items().prop_map(|parts| Value::Known(Box::new(Known { kind: "uuid".to_owned(), parts }))),
+            [inner.clone(), inner.clone(), inner].prop_map(|parts| Value::Slice(Box::new(parts))),
+        ]
+    })
+}
+
+#[test]
+fn every_value_comes_back() {
+    let counter = counter(0);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let comes_back = |value: Value| {
+        prop_assert_eq!(counter.echo(&value).unwrap(), value);
+        Ok(())
+    };
+    runner.run(&values(), comes_back).unwrap();
+}
+
+#[test]
+fn depth_has_a_limit() {
+    let counter = counter(0);
+    let nested = |depth| (0..depth).fold(Value::None, |inner, _| Value::Tuple(vec![inner]));
+    assert_eq!(counter.echo(nested(800)).unwrap(), nested(800));
+    let fault = counter.echo(nested(2000)).unwrap_err();
+    assert_eq!(fault.to_string(), "a value that is nested deeper than 900 cannot be sent");
+    assert_eq!(counter.value().unwrap(), 0);
 }
 
 #[test]

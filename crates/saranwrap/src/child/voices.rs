@@ -39,7 +39,7 @@ pub enum Destination {
     Ours,
     /// The last bytes are kept, this many.
     Kept(usize),
-    /// To whoever calls [`Voices::hear`].
+    /// To whoever calls [`Listener::hear`](super::Listener::hear).
     Told,
 }
 

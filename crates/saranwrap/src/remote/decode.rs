@@ -8,6 +8,7 @@ use super::own::Export;
 use super::proxy::{Named, Proxy};
 use super::raised::{Frame, Raised};
 use super::shared::Shared;
+use super::steps::Promised;
 use super::value::{Array, BigInt, Known, Value};
 use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
@@ -26,7 +27,9 @@ pub(crate) struct Decoder<'a> {
     /// The request that this answers: an answer may name its arguments.
     asked: &'a [u8],
     /// What the steps of a pipeline came to so far.
-    pub(crate) promises: Vec<Option<Value>>,
+    pub(crate) promises: Vec<Promised>,
+    /// The step that failed, if what was read depends on one.
+    pub(crate) failed: Option<u64>,
 }
 
 impl<'a> Decoder<'a> {
@@ -39,6 +42,7 @@ impl<'a> Decoder<'a> {
             so_far: Vec::new(),
             asked: &[],
             promises: Vec::new(),
+            failed: None,
         }
     }
 
@@ -341,13 +345,7 @@ impl<'a> Decoder<'a> {
 
     fn promise(&mut self) -> Result<Value> {
         let place = self.reader.u64("place")?;
-        let found = usize::try_from(place).ok().and_then(|place| self.promises.get(place).cloned());
-        match found {
-            Some(Some(value)) => Ok(value),
-            // Whoever performs the step looks whether one of those it depends on has failed.
-            Some(None) => Ok(Value::None),
-            None => Err(Error::garbled(format!("there is no step {place} before this one")).into()),
-        }
+        Ok(self.promised(place)?)
     }
 
     /// An exception; the tag has been read.

@@ -13,7 +13,9 @@ use super::encode::Encoder;
 use super::fault::{Fault, Result};
 use super::own::{Class, Export, Own};
 use super::proxy::Proxy;
+use super::raised::Raised;
 use super::shared::Shared;
+use super::steps::link_error;
 use super::value::Value;
 use crate::error::{Error, Kind, Result as LinkResult};
 use crate::host::{Applied, GivenUp, Host, Outcome};
@@ -48,7 +50,7 @@ pub(crate) struct Serving<'a> {
 }
 
 /// A request that was read whole, before anything of it is done.
-struct Asked {
+pub(crate) struct Asked {
     op: Op,
     target: u64,
     /// The name among its arguments, where the op has one.
@@ -83,15 +85,7 @@ impl<'a> Serving<'a> {
         story.to_owned()
     }
 
-    fn read(&self, body: &[u8]) -> Result<Asked> {
-        let mut decoder = Decoder::new(self.session, body);
-        let Request { op, target, argc } = Request::read(&mut decoder.reader)?;
-        let asked = read_arguments(&mut decoder, op, target, argc)?;
-        decoder.trailer()?;
-        Ok(asked)
-    }
-
-    fn perform(&self, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
+    pub(crate) fn perform(&self, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
         let Asked { op, target, name, args, keywords } = asked;
         match op {
             Op::Status => return self.status(out),
@@ -106,6 +100,46 @@ impl<'a> Serving<'a> {
         };
         let args = Args::new(self.session, args, keywords);
         bound::apply(&object, op, &name, args, out)
+    }
+
+    /// The same for an object that needs no id.
+    pub(crate) fn perform_on(&self, object: &Own, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
+        let Asked { op, name, args, keywords, .. } = asked;
+        bound::apply(object, op, &name, Args::new(self.session, args, keywords), out)
+    }
+
+    /// Run code of the user's.  What panics is an object of theirs; what this side's own code holds is behind locks that outlive that.
+    pub(crate) fn guarded(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            Err(Fault::raise("RuntimeError", format!("the code behind the call panicked: {}", words_of(&*panic))))
+        })
+    }
+
+    /// Write a fault as the exception that the other side is to raise.
+    pub(crate) fn write_fault(&self, fault: Fault, out: &mut Encoder<'_>) -> LinkResult<()> {
+        let start = out.out().len();
+        let raised = match fault {
+            Fault::Raised(raised) => raised,
+            Fault::Mismatch(what) => Box::new(Raised::new("TypeError", what)),
+            other => Box::new(Raised::new("RuntimeError", other.to_string())),
+        };
+        if out.raised(&raised).is_ok() {
+            return Ok(());
+        }
+        out.take_back(start);
+        let plain = Raised::new("RuntimeError", raised.to_string());
+        out.raised(&plain).map_err(|fault| Error::garbled(fault.to_string()))
+    }
+
+    /// What is named in an answer lives until that has gone.
+    pub(crate) fn keep(&self, named: Vec<Proxy>) {
+        if !named.is_empty() {
+            self.leaving.borrow_mut().extend(named);
+        }
+    }
+
+    pub(crate) fn session(&self) -> &'a Arc<Shared> {
+        self.session
     }
 
     /// What is told of this process, as pairs.
@@ -162,11 +196,18 @@ impl<'a> Serving<'a> {
     }
 }
 
+/// The arguments, and nothing behind them.
+fn read_whole(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -> LinkResult<Asked> {
+    let asked = read_arguments(decoder, op, target, argc).map_err(link_error)?;
+    decoder.trailer().map_err(link_error)?;
+    Ok(asked)
+}
+
 fn unknown(id: u64) -> Error {
     Error::garbled(format!("no object here has the id {id}"))
 }
 
-fn read_arguments(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -> Result<Asked> {
+pub(crate) fn read_arguments(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -> Result<Asked> {
     let mut asked = Asked { op, target, name: String::new(), args: Vec::new(), keywords: Vec::new() };
     let mut name = |decoder: &mut Decoder<'_>| {
         decoder.reader.text("name").map(|name| asked.name = name.to_owned()).map_err(Fault::from)
@@ -233,49 +274,41 @@ pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
 
 impl Host for Serving<'_> {
     fn apply(&self, body: &[u8], out: &mut Writer) -> LinkResult<Applied> {
-        let asked = match self.read(body) {
-            Ok(asked) => asked,
-            Err(Fault::Link(error)) => return Err(error),
-            Err(other) => return Err(Error::garbled(format!("a request cannot be read: {other}"))),
-        };
-        if asked.op != Op::Status && self.session.exports().find(asked.target).is_none() {
-            return Err(unknown(asked.target));
+        let mut decoder = Decoder::new(self.session, body);
+        let Request { op, target, argc } = Request::read(&mut decoder.reader)?;
+        if op == Op::Pipeline {
+            self.pipeline(decoder, argc, true, out)?;
+            return Ok(Outcome::Answered.into());
+        }
+        let asked = read_whole(&mut decoder, op, target, argc)?;
+        if op != Op::Status && self.session.exports().find(target).is_none() {
+            return Err(unknown(target));
         }
         let start = out.len();
         let mut encoder = Encoder::new(self.session, out);
-        // What panics is an object of the user's; what this side's own code holds is behind locks that outlive that.
-        let performed = catch_unwind(AssertUnwindSafe(|| self.perform(asked, &mut encoder)));
-        let fault = match performed {
-            Ok(Ok(())) => {
-                self.leaving.borrow_mut().extend(encoder.kept());
-                return Ok(Outcome::Answered.into());
-            }
-            Ok(Err(fault)) => fault,
-            Err(panic) => {
-                Fault::raise("RuntimeError", format!("the code behind the call panicked: {}", words_of(&*panic)))
+        let performed = self.guarded(|| self.perform(asked, &mut encoder));
+        let outcome = match performed {
+            Ok(()) => Outcome::Answered,
+            Err(fault) => {
+                encoder.take_back(start);
+                self.write_fault(fault, &mut encoder)?;
+                Outcome::Raised
             }
         };
-        encoder.take_back(start);
-        let raised = match fault {
-            Fault::Raised(raised) => raised,
-            other => Box::new(super::Raised::new("RuntimeError", other.to_string())),
-        };
-        if encoder.raised(&raised).is_err() {
-            encoder.take_back(start);
-            let plain = super::Raised::new("RuntimeError", raised.to_string());
-            encoder.raised(&plain).map_err(|fault| Error::garbled(fault.to_string()))?;
-        }
-        self.leaving.borrow_mut().extend(encoder.kept());
-        Ok(Outcome::Raised.into())
+        self.keep(encoder.kept());
+        Ok(outcome.into())
     }
 
     fn decline(&self, body: &[u8], out: &mut Writer) -> LinkResult<Applied> {
-        // What it carries is given back as it is dropped.
-        match self.read(body) {
-            Err(Fault::Link(error)) => return Err(error),
-            asked => drop(asked),
+        let mut decoder = Decoder::new(self.session, body);
+        let Request { op, target, argc } = Request::read(&mut decoder.reader)?;
+        if op == Op::Pipeline {
+            self.pipeline(decoder, argc, false, out)?;
+        } else {
+            // What it carries is given back as it is dropped.
+            drop(read_whole(&mut decoder, op, target, argc)?);
+            out.null();
         }
-        out.null();
         Ok(Outcome::Answered.into())
     }
 

@@ -22,6 +22,7 @@ mod classes;
 mod arguments;
 mod bound;
 mod host;
+mod steps;
 pub(crate) mod shared;
 mod convert;
 mod callback;

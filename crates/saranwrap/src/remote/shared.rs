@@ -230,6 +230,11 @@ impl Shared {
         if let Some(&id) = lock(&self.named).get(name) {
             return Ok(id);
         }
+        if self.child.is_none() {
+            let text =
+                format!("`{name}` is only named here, and a child cannot look it up: give a function that calls it");
+            return Err(Fault::mismatch(text));
+        }
         let recipe = recipe_of(name).ok_or_else(|| Fault::mismatch(format!("`{name}` is no name")))?;
         let write = |out: &mut Encoder<'_>| {
             out.bytes(&recipe);

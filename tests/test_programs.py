@@ -1,0 +1,138 @@
+"""Rust programs as children: their values are used as Python objects are."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import saranwrap
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def server() -> str:
+    """The example that serves a counter, built now."""
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        assert not os.environ.get("CI"), "cargo is not there"
+        pytest.skip("there is no cargo to build the example with")
+    command = [cargo, "build", "--package", "saranwrap", "--example", "served_to_python", "--message-format=json"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    assert built.returncode == 0, built.stderr.decode()
+    made = [json.loads(line) for line in built.stdout.splitlines()]
+    executables = [artifact.get("executable") for artifact in made if artifact["reason"] == "compiler-artifact"]
+    return next(executable for executable in executables if executable)
+
+
+@pytest.fixture
+def counter(server: str) -> Any:
+    return saranwrap.wrap_program([server])
+
+
+def test_its_methods_are_called(counter: Any) -> None:
+    assert counter.add(5) == 5
+    assert counter.add(by=2) == 7
+    assert counter.value() == len(counter) == 7
+    method = counter.add
+    assert method(1) == 8
+    twin = counter.twin()
+    twin.add(1)
+    assert (counter.value(), twin.value()) == (8, 9)
+    assert type(twin) is type(counter)
+    assert saranwrap.getpid(counter) not in {0, os.getpid()}
+
+
+def test_it_tells_of_itself(counter: Any) -> None:
+    assert repr(counter) == "saran:<served_to_python.Counter object>"
+    assert counter.__doc__ == type(counter).__doc__ == "Counts, in a process of its own."
+    assert counter.add.__doc__ == "Count on, and tell how far it is."
+    assert counter.add.__name__ == "add"
+    assert str(inspect.signature(counter.add)) == "(by)"
+    assert {"add", "lower", "value"} <= set(dir(counter))
+    assert callable(counter.add)
+    assert not callable(counter)
+    assert counter == counter
+    assert counter != counter.twin()
+    assert hash(counter) == hash(counter)
+    assert type(counter).__name__ == "Counter"
+
+
+def test_what_goes_wrong_is_raised(counter: Any) -> None:
+    with pytest.raises(ValueError, match="3 is more than 0"):
+        counter.lower(3)
+    with pytest.raises(TypeError, match="argument 'by': wanted an int, found a str"):
+        counter.add("x")
+    with pytest.raises(TypeError, match="missing required argument: 'by'"):
+        counter.add()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'times'"):
+        counter.add(1, times=2)
+    with pytest.raises(AttributeError, match="'Counter' object has no attribute 'nothing'"):
+        counter.nothing  # noqa: B018
+    with pytest.raises(RuntimeError, match="this counter is broken"):
+        counter.panic()
+    assert counter.add(1) == 1
+
+
+def test_it_calls_back(counter: Any) -> None:
+    counter.add(4)
+    assert counter.sum_of(lambda x: x * 10) == 60
+    with pytest.raises(TypeError, match="`int` is only named here"):
+        counter.sum_of(int)
+
+    def fails(x: int) -> int:
+        raise KeyError(x)
+
+    with pytest.raises(KeyError) as caught:
+        counter.sum_of(fails)
+    assert caught.value.args == (0,)
+    with pytest.raises(RuntimeError, match="in the middle of another method"):
+        counter.sum_of(lambda _: counter.add(1))
+
+
+def test_it_is_administered_as_any_child(counter: Any) -> None:
+    assert saranwrap.status(counter)["pid"] == saranwrap.getpid(counter)
+    assert saranwrap.ping(counter) >= 0
+    with saranwrap.pipeline(counter) as steps:
+        steps.add(1)
+        last = steps.add(2)
+        first = steps.twin().add(10)
+        wrong = steps.lower(100)
+        after = steps.value()
+    assert saranwrap.result(last) == 3
+    assert saranwrap.result(first) == 13
+    assert saranwrap.result(after) == 3
+    with pytest.raises(ValueError, match="100 is more than 3"):
+        saranwrap.result(wrong)
+    saranwrap.kill(counter)
+    with pytest.raises(saranwrap.ChildDied, match="SIGKILL"):
+        counter.value()
+
+
+def test_many_objects_are_given_back(counter: Any) -> None:
+    counter.twin()
+    before = saranwrap.status(counter)["object_count"]
+    twins = [counter.twin() for _ in range(20)]
+    assert saranwrap.status(counter)["object_count"] == before + 20
+    twins.clear()
+    assert saranwrap.status(counter)["object_count"] == before
+
+
+def test_a_program_that_serves_nothing(server: str) -> None:
+    with pytest.raises(saranwrap.ChildDied, match="exit code 0"):
+        saranwrap.wrap_program(["true"])
+    with pytest.raises(saranwrap.Refused, match="No such file"):
+        saranwrap.wrap_program(["/no/such/program"])
+    with pytest.raises(ValueError, match="a program and its arguments in a list"):
+        saranwrap.wrap_program(server)
+    with pytest.raises(ValueError, match="timeout must be"):
+        saranwrap.wrap_program([server], timeout=-1)
+    alone = subprocess.run([server], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    assert alone.returncode == 1
+    assert b"was not started as a child" in alone.stderr
