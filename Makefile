@@ -18,7 +18,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-RUST_SOURCES := $(shell find crates -path '*/tests' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+RUST_SOURCES := $(shell find crates -path '*/tests' -prune -o \( -name '*.rs' -o -name '*.py' -o -name Cargo.toml \) -print)
 EXTENSION := $(wildcard python/saranwrap/_native*.so)
 
 # A minimal Rust comes without clippy and rustfmt. That keeps nobody from running the tests, but CI insists on both.

@@ -33,3 +33,21 @@ def older():
         except Refused:
             continue
     pytest.skip("there is no CPython before 3.11 here")
+
+
+#: All that the portable child is to run in, oldest first.
+WANTED = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15", "pypy2.7", "pypy3")
+
+
+@functools.cache
+def of_version(wanted):
+    """The interpreter with this version, or none; for matrices over all of them."""
+    try:
+        return _interpreters.of_python(wanted)
+    except Refused:
+        return None
+
+
+def version_or_skip(wanted):
+    """The same; the test is skipped where there is none."""
+    return of_version(wanted) or pytest.skip(f"there is no Python {wanted} here")

@@ -192,10 +192,10 @@ def test_two_that_say_which():
         saranwrap.wrap(time, python="3.12", venv="/nowhere")
 
 
-def test_one_that_is_too_old():
+def test_one_that_is_too_old_for_the_native_child():
     there = older()
     with pytest.raises(saranwrap.Refused, match="3.11 or newer") as caught:
-        saranwrap.wrap(time, python=there.path)
+        saranwrap.wrap(time, python=there.path, child="native")
     assert words(there) in str(caught.value)
 
 
@@ -204,8 +204,16 @@ def test_one_that_is_too_old():
     [(("pypy", (3, 99, 1), "", False), "CPython"), (("cpython", (3, 99, 1), "", True), "free-threaded")],
 )
 def test_one_that_loads_no_such_extension_module(facts, reason):
+    interpreter = _interpreters.Interpreter("/p", "/p", *facts)
     with pytest.raises(saranwrap.Refused, match=reason):
-        _interpreters.refuse_unfit(_interpreters.Interpreter("/p", "/p", *facts))
+        _interpreters.which_child(interpreter, "native")
+    assert _interpreters.which_child(interpreter, "auto") == "agent"
+
+
+def test_one_that_is_too_old_for_any():
+    for version in ((2, 6, 9), (3, 2, 0), (3, 5, 10)):
+        with pytest.raises(saranwrap.Refused, match="2.7, or 3.6"):
+            _interpreters.which_child(_interpreters.Interpreter("/p", "/p", "cpython", version, "", False), "auto")
 
 
 # --- given by a venv --------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def wrap(
         obj: the module or object. With settings that say which interpreter the child runs in, a text is the name of a module.
         dead_callback: see `Child`.
         settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
-            requirements, progress, path: see `Settings`.
+            requirements, progress, path, child: see `Settings`.
 
     Raises:
         Refused: the process could not be started, or `obj` cannot be sent there.
@@ -69,7 +69,7 @@ def wrap_module(
         fqname: the module's fully qualified name, such as "xml.etree.ElementTree".
         dead_callback: see `Child`.
         settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
-            requirements, progress, path: see `Settings`.
+            requirements, progress, path, child: see `Settings`.
 
     Raises:
         ImportError: the module cannot be imported there.
@@ -90,7 +90,7 @@ def wrapped(
     Args:
         obj, dead_callback: see `wrap`.
         settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
-            requirements, progress, path: see `Settings`.
+            requirements, progress, path, child: see `Settings`.
     """
     child = Child(dead_callback, **settings)
     with child:

@@ -44,7 +44,7 @@ class Child:
         dead_callback: called once, with the `ChildDied` that says why, when the process ends without having been closed.
             It runs in a thread of its own as soon as that happens. With `restart`, it is called for each process that dies.
         settings: by_value, trust, env, cwd, spin, start, timeout, grace, concurrency, restart, heartbeat, stdout, stderr, python, venv,
-            requirements, progress, path: see `Settings`, also for what is raised.
+            requirements, progress, path, child: see `Settings`, also for what is raised.
     """
 
     def __init__(self, dead_callback: DeadCallback | None = None, **settings: Unpack[Settings]) -> None:
@@ -66,7 +66,7 @@ class Child:
 
     def wrap(self, obj: T) -> T:
         """Put `obj` into this process and return its proxy. See `saranwrap.wrap`."""
-        op, argument = plan(obj, self._settings)
+        op, argument = plan(obj, self._settings, self._session.pickle_protocol)
         return self._make(op, argument)  # type: ignore[no-any-return]
 
     def wrap_module(self, fqname: str) -> Any:
@@ -137,12 +137,22 @@ def begin(session: Session, chosen: Settings, routes: _output.Routes) -> None:
         use_hubs()
 
 
+# What a child says of itself when it greets.
+_TOLD = ("child", "implementation", "python")
+
+
 def status(session: Session) -> dict[str, Any]:
     """What `saranwrap.status` tells."""
     how, why = _zygote.told(session)
     known = dict(session.request(OPS["status"], 0, ()))
     supervisor = session.supervisor
-    return {**known, "start": how, "why_cold": why, "restarts": 0 if supervisor is None else supervisor.count}
+    return {
+        **known,
+        **{name: session.peer.get(name, "") for name in _TOLD},
+        "start": how,
+        "why_cold": why,
+        "restarts": 0 if supervisor is None else supervisor.count,
+    }
 
 
 def close(session: Session) -> None:
@@ -170,19 +180,19 @@ def kill(session: Session) -> None:
     _output.finish([session], _CLOSING)
 
 
-def plan(obj: object, settings: Settings) -> tuple[str, object]:
-    """The op that puts `obj` into a child with these settings, and its argument."""
+def plan(obj: object, settings: Settings, protocol: int = 5) -> tuple[str, object]:
+    """The op that puts `obj` into a child with these settings, and its argument. `protocol` is the newest of pickle that it knows."""
     if isinstance(obj, types.ModuleType):
         return "import", obj.__name__
     if isinstance(obj, str) and _settings.says_where(settings):
         return "import", obj
-    return "adopt", recipe(obj)
+    return "adopt", recipe(obj, protocol)
 
 
-def recipe(obj: object) -> bytes:
+def recipe(obj: object, protocol: int) -> bytes:
     """The pickle that makes `obj` in the child."""
     try:
-        return _pickles.dumps(obj)
+        return _pickles.dumps(obj, protocol)
     except Exception as error:
         story = f"cannot wrap {_short(obj)}: it cannot be pickled ({_words(error)})"
         if not (_pickles.has_cloudpickle() or isinstance(error, _values.NeedsValue)):

@@ -36,6 +36,11 @@ _VERSION = re.compile(r"(?:c?python-?|(?P<pypy>pypy-?))?(?P<version>\d+(?:\.\d+)
 # Directories of installed packages, also where `sysconfig` names others.
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 _OLDEST = 3, 11
+# For the portable child.
+_OLDEST_OF_ALL = 2, 7
+_OLDEST_OF_3 = 3, 6
+# Options that every Python knows; those of `-W` are others.
+_FLAGS = frozenset({"-O", "-OO", "-B", "-s", "-S", "-E", "-b", "-bb", "-d", "-v"})
 
 
 class Interpreter(NamedTuple):
@@ -67,7 +72,7 @@ def resolve(python: Path | None, venv: Path | None) -> Interpreter | None:
     Raises:
         ValueError: both say which one.
         TypeError: one of them is no text and no path.
-        Refused: there is no such interpreter, it does not answer, or it cannot be that of a child.
+        Refused: there is no such interpreter, or it does not answer.
     """
     if python is not None and venv is not None:
         raise ValueError("python= and venv= both say which interpreter a child runs in: give one of them")
@@ -76,24 +81,39 @@ def resolve(python: Path | None, venv: Path | None) -> Interpreter | None:
             raise TypeError(f"{name} must be a text or a path, not a {type(place).__name__!r} object")
     if python is None and venv is None:
         return None
-    found = of_venv(venv) if venv is not None else of_python(python or "")
-    refuse_unfit(found)
-    return found
+    return of_venv(venv) if venv is not None else of_python(python or "")
 
 
-def refuse_unfit(interpreter: Interpreter) -> None:
-    """Say so if a child cannot run in it: what serves there is the extension module of this package."""
+def which_child(interpreter: Interpreter | None, wanted: str) -> str:
+    """The child that runs in it, "native" or "agent", where "auto" or one of them was wanted. None is this process's own.
+
+    Raises:
+        Refused: it cannot be that one, or none at all.
+    """
+    if interpreter is None:
+        return "native" if wanted == "auto" else wanted
+    if wanted != "agent":
+        reason = why_not_native(interpreter)
+        if not reason:
+            return "native"
+        if wanted == "native":
+            raise Refused(f"cannot start a native child in {interpreter}: {reason}")
+    if interpreter.version[:2] < _OLDEST_OF_ALL or (3, 0) <= interpreter.version[:2] < _OLDEST_OF_3:
+        raise Refused(f"cannot start a child in {interpreter}: the portable child needs Python 2.7, or 3.6 or newer")
+    return "agent"
+
+
+def why_not_native(interpreter: Interpreter) -> str:
+    """Why what serves in it cannot be the extension module of this package; empty where it can."""
     if interpreter.name != "cpython":
-        reason = "the extension module of this package is for CPython"
-    elif interpreter.version[:2] < _OLDEST:
-        reason = "the extension module of this package needs Python 3.11 or newer"
-    elif interpreter.free_threaded:
-        reason = (
+        return "the extension module of this package is for CPython"
+    if interpreter.version[:2] < _OLDEST:
+        return "the extension module of this package needs Python 3.11 or newer"
+    if interpreter.free_threaded:
+        return (
             "a free-threaded build does not load extension modules of the limited API, and that of this package is one"
         )
-    else:
-        return
-    raise Refused(f"cannot start a child in {interpreter}: {reason}")
+    return ""
 
 
 def own_base() -> Interpreter:
@@ -281,6 +301,13 @@ def _words_of(command: list[str]) -> str:
 
 
 # --- what goes along --------------------------------------------------------------------------------------------------
+
+
+def flags_for(interpreter: Interpreter, flags: Iterable[str]) -> list[str]:
+    """Which options of this interpreter another one knows."""
+    if interpreter.version >= (3, 11):
+        return list(flags)
+    return [flag for flag in flags if flag in _FLAGS or flag.startswith("-W")]
 
 
 def of_project(path: Iterable[str]) -> list[str]:

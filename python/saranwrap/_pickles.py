@@ -36,21 +36,21 @@ def has_cloudpickle() -> bool:
     return True
 
 
-def dumps(obj: object) -> bytes:
-    """The pickle of an object.
+def dumps(obj: object, protocol: int = 5) -> bytes:
+    """The pickle of an object, by this protocol.
 
     Raises:
         Exception: whatever pickling raises. Without cloudpickle, where that would help, the text says so.
     """
     try:
-        return _values.pickle(None, obj)[0]
+        return _values.pickle(None, obj, protocol)[0]
     except Exception as error:  # noqa: BLE001  pickling runs the objects' own code, which may raise anything
         reason = error
     if has_cloudpickle():
         import cloudpickle
 
         try:
-            return _pickle.dumps(_WithCode(cloudpickle.dumps(obj, 5)), 5)
+            return _pickle.dumps(_WithCode(cloudpickle.dumps(obj, protocol)), protocol)
         except Exception:  # noqa: BLE001  the first reason is the one that the user knows from pickle
             raise reason from None
     if isinstance(reason, _values.NeedsValue):

@@ -231,7 +231,8 @@ def pool(
         raise ValueError(f"cannot make a pool of {n} children")
     settings = _settings.complete(by_value=by_value, trust=trust, spin=spin, **surroundings)
     # Pickled once, so that all children get the same.
-    op, argument = plan(obj, settings) if factory is None else plan(factory, settings)
+    protocol = 5 if _settings.setting(settings).child == "native" else 2
+    op, argument = plan(obj if factory is None else factory, settings, protocol)
 
     def fill(child: Child) -> Any:
         there = child._make(op, argument)

@@ -35,8 +35,9 @@ def wrap_program(
 
     Args:
         command: the program, and its arguments. A name without a slash is looked up in PATH.
-        dead_callback, env, cwd, spin, timeout, grace, stdout, stderr: see `Child` and `Settings`. A Rust program cannot be interrupted: a call that
-            takes longer than it may ends with the program, unless it looks whether it is still wanted (`Session::cancelled`).
+        dead_callback, env, cwd, spin, timeout, grace, stdout, stderr: see `Child` and `Settings`. A Rust program cannot be
+            interrupted: a call that takes longer than it may ends with the program, unless it looks whether it is still wanted
+            (`Session::cancelled`).
 
     Raises:
         ValueError: `command` is empty; an option has no such value.
@@ -60,6 +61,7 @@ def wrap_program(
         False,
         os.environ.get("SARANWRAP_TRANSPORT", "ring"),
         routes.says,
+        None,
     )
     _children.begin(session, chosen, routes)
     if dead_callback is not None:

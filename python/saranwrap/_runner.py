@@ -73,7 +73,10 @@ class Runner:
         if self.alive:
             return
         self.close()
-        child = Child(**self._settings)
+        # What it runs there is this package.
+        settings = self._settings.copy()
+        settings["child"] = "native"
+        child = Child(**settings)
         tasks = child.wrap_module("saranwrap._tasks")
         self._send = tasks.run if self._settings["trust"] else tasks.run_plain
         self._child, self._done, self._knows_key = child, 0, False

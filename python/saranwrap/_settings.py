@@ -18,6 +18,7 @@ from saranwrap.errors import Refused
 
 Spin = float | Literal["auto"]
 Concurrency = Literal["serial", "asyncio"] | int
+Which = Literal["auto", "native", "agent"]
 
 # A child serves on no more threads than this.
 _MOST_THREADS = 1024
@@ -34,6 +35,7 @@ class Surroundings(TypedDict, total=False):
     path: Sequence[Path] | None
     requirements: Sequence[str] | Path | None
     progress: Callable[[str], object] | None
+    child: Which
 
 
 class Settings(Surroundings, total=False):
@@ -55,6 +57,9 @@ class Settings(Surroundings, total=False):
             file. An environment of `python` is built with that (by uv, if it is on PATH, else by venv and pip), and kept for the next
             time: see `saranwrap.environments`.
         progress: is called with each line that is said while that is built. None shows them on stderr, if that is a terminal.
+        child: "native" is the child that the extension module makes, and needs CPython from 3.11 on. "agent" is the portable child:
+            one file of Python that any interpreter from 2.7 on runs, slower, and without some things that docs/semantics.md lists.
+            "auto" is the native one where the interpreter can load it, else the portable one.
         path: what the child's `sys.path` begins with; its interpreter's own places come behind it. None means all of this process's,
             and for another interpreter what of it belongs to no installation.
         spin: how long, in microseconds, either process may look for what it waits for before it sleeps. Looking is what makes a
@@ -79,9 +84,9 @@ class Settings(Surroundings, total=False):
 
     Raises:
         ValueError: `venv` is given along with `python` or with `requirements`; there is no such requirements file, or
-            nothing where a requirement leads to; `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` is
-            none of the three; `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not above 0; `stdout` or
-            `stderr` is a text that means nothing.
+            nothing where a requirement leads to; `spin` is neither "auto" nor a number of microseconds from 0 to a million; `start` or
+            `child` is none of the three; `timeout` or `grace` is negative; `concurrency` is none of these; `heartbeat` is not
+            above 0; `stdout` or `stderr` is a text that means nothing.
         TypeError: there is no such setting; `python`, `venv`, `path` or `requirements` is of the wrong type; `stdout` or `stderr` is
             nothing that can be told anything.
         Refused: there is no such interpreter, or it cannot be that of a child; the process could not be started, or it speaks
@@ -114,6 +119,7 @@ _WITHOUT: Settings = {
     "path": None,
     "requirements": None,
     "progress": None,
+    "child": "auto",
     "timeout": None,
     "grace": 1.0,
     "concurrency": "serial",
@@ -143,6 +149,8 @@ def complete(**given: Unpack[Settings]) -> Settings:
     _check_start(settings["env"], settings["cwd"])
     _check_path(settings["path"])
     _check_interpreter(settings)
+    if _wanted(settings["child"]) not in {"auto", "native", "agent"}:
+        raise ValueError(f'child must be "auto", "native" or "agent", not {_wanted(settings["child"])!r}')
     return settings
 
 
@@ -223,9 +231,10 @@ def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
         raise Refused(
             "cannot start a child: this interpreter is embedded and names no program of its own (sys.executable)"
         )
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return Setting(
         program=sys.executable if interpreter is None else interpreter.path,
-        flags=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
+        flags=tuple(flags if interpreter is None else _interpreters.flags_for(interpreter, flags)),
         env=_env(settings["env"], elsewhere),
         cwd=None if cwd is None else os.fspath(cwd),
         path=_path(settings["path"], elsewhere),
@@ -237,7 +246,12 @@ def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
         concurrency=settings["concurrency"],
         says=says,
         elsewhere=str(interpreter) if elsewhere else "",
+        child=_interpreters.which_child(interpreter, _wanted(settings["child"])),
     )
+
+
+def _wanted(child: str) -> str:
+    return os.environ.get("SARANWRAP_CHILD", "auto") if child == "auto" else child
 
 
 def _env(env: Mapping[str, str] | None, elsewhere: bool) -> list[tuple[str, str]] | None:

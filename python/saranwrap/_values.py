@@ -299,8 +299,10 @@ class _Pickler(_pickle.Pickler):
         return NotImplemented
 
 
-def pickle(session: Session | None, obj: object) -> tuple[bytes, list[memoryview]]:
+def pickle(session: Session | None, obj: object, protocol: int = 5) -> tuple[bytes, list[memoryview]]:
     """Pickle `obj` for the other side: a pickle, and the large buffers that it leaves out (PEP 574), none without a session.
+
+    `protocol` is pickle's, and that of the session counts where there is one: an older interpreter does not know the newest.
 
     Proxies of the session that are inside go home as themselves.
     """
@@ -321,7 +323,9 @@ def pickle(session: Session | None, obj: object) -> tuple[bytes, list[memoryview
 
     with _Sending(session):
         buffer = io.BytesIO()
-        _Pickler(buffer, 5, buffer_callback=stays).dump(obj)
+        if session is not None:
+            protocol = session.pickle_protocol
+        _Pickler(buffer, protocol, buffer_callback=stays if protocol >= 5 else None).dump(obj)
         return buffer.getvalue(), buffers
 
 

@@ -53,6 +53,8 @@ class Setting(NamedTuple):
     says: tuple[int, int] = (-1, -1)
     # Its interpreter, in words, where that is another than this process's; else nothing.
     elsewhere: str = ""
+    # Which child: "native" or "agent".
+    child: str = "native"
 
 
 class _Kind:
@@ -85,6 +87,8 @@ def start(how: Start, setting: Setting) -> Session:
         how = os.environ.get("SARANWRAP_START", "auto")  # type: ignore[assignment]  # looked at next
     if how not in {"auto", "cold", "warm"}:
         raise ValueError(f'start must be "auto", "cold" or "warm", not {how!r}')
+    if setting.child == "agent":
+        return _portable(how, setting)
     if how == "cold":
         return _cold(setting, "as it was told to")
     environ = environment() if setting.env is None else setting.env
@@ -116,8 +120,33 @@ def _cold(setting: Setting, why: str) -> Session:
         setting.trust,
         setting.transport,
         setting.says,
+        None,
     )
     _told[session] = "cold", why
+    return session
+
+
+def _portable(how: Start, setting: Setting) -> Session:
+    """Start an interpreter, whichever it is, and give it the portable child to read."""
+    if how == "warm":
+        raise Refused("cannot start a warm child: the portable child is always started cold")
+    if setting.concurrency != "serial":
+        raise Refused(
+            f"cannot serve with concurrency={setting.concurrency!r}: the portable child serves one call at a time, on its main thread"
+        )
+    session = Session.spawn(
+        setting.program,
+        list(setting.flags),
+        setting.env,
+        setting.cwd,
+        _setup(setting, None),
+        setting.by_value,
+        setting.trust,
+        setting.transport,
+        setting.says,
+        "",
+    )
+    _told[session] = "cold", "the portable child"
     return session
 
 

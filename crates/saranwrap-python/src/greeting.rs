@@ -1,13 +1,17 @@
 //! How a session begins: what the two ends say to each other before anything is asked.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::IntoRawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use saranwrap::child::{Carrier, Child, adopt_link};
+use saranwrap::agent;
+use saranwrap::child::{Carrier, Child, Command, adopt_link};
 use saranwrap::error::Kind;
 use saranwrap::link::{Link, Side};
 use saranwrap::message::Hello;
@@ -20,6 +24,7 @@ use crate::loans::Scope;
 use crate::names;
 use crate::session::Session;
 use crate::stopping;
+use crate::voices::destinations;
 
 /// A child that does not greet within this time is not going to.
 const GREETING: Duration = Duration::from_secs(60);
@@ -59,12 +64,14 @@ pub(crate) fn greet(
     drop(scope);
     let hello = Hello::ours(extra.into_vec());
     let link = session.get().link.clone();
-    let patience = Instant::now() + GREETING;
     let limit = Limit::here(py, None)?;
-    let until = limit.map_or(patience, |limit| limit.at.min(patience));
+    let until = patience(py)?;
     let answer = py.detach(move || link.hello(&hello, Some(until)));
     match (answer, limit) {
-        (Ok(_), _) => Ok(session.unbind()),
+        (Ok(theirs), _) => {
+            let _ = session.get().peer.set(told_of_itself(&theirs.extra));
+            Ok(session.unbind())
+        }
         (Err(error), Some(limit)) if error.kind() == Kind::TimedOut && limit.is_over() => {
             let _ = session.get().child.as_ref().map(|child| child.kill());
             let story = format!("it did not greet in time (pid {}) and was killed", session.get().pid());
@@ -74,13 +81,90 @@ pub(crate) fn greet(
     }
 }
 
+/// Until when a child has to have greeted that is started now.
+pub(crate) fn patience(py: Python<'_>) -> PyResult<Instant> {
+    let patience = Instant::now() + GREETING;
+    Ok(Limit::here(py, None)?.map_or(patience, |limit| limit.at.min(patience)))
+}
+
+/// The texts that a Hello has beside what the engine reads. They are a stranger's word, to be shown and compared; the first thing in it
+/// that is no text ends them.
+fn told_of_itself(extra: &[u8]) -> Vec<(String, String)> {
+    let mut reader = Reader::new(extra);
+    let mut told = Vec::new();
+    while let (false, Ok(key)) = (reader.at_end(), reader.text("key")) {
+        let Ok(value) = reader.text("value") else { break };
+        told.push((key.to_owned(), value.to_owned()));
+    }
+    told
+}
+
+/// What this side says of itself: that it is the native child, and in which interpreter it lives.
+fn of_ourselves() -> Vec<u8> {
+    let version = Python::version_str();
+    let mut extra = Writer::new();
+    for (key, value) in [
+        ("child", "native"),
+        ("implementation", "cpython"),
+        ("python", version.split_whitespace().next().unwrap_or(version)),
+    ] {
+        extra.text(key);
+        extra.text(value);
+    }
+    extra.into_vec()
+}
+
+#[pymethods]
+impl Session {
+    /// Start a child process and greet it; `setup` is plain data for the child's start. With `boots`, the program is an interpreter
+    /// that is given what it needs: the native child, if it can load it from this directory, else the portable one.
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments, reason = "each is one thing a process is started with")]
+    fn spawn(
+        py: Python<'_>,
+        program: OsString,
+        args: Vec<OsString>,
+        env: Option<Vec<(OsString, OsString)>>,
+        cwd: Option<PathBuf>,
+        setup: &Bound<'_, PyTuple>,
+        by_value: Py<PyTuple>,
+        trust: bool,
+        carrier: &str,
+        says: [i64; 2],
+        boots: Option<OsString>,
+    ) -> PyResult<Py<Self>> {
+        let carrier = carrier_named(carrier)?;
+        let mut command = Command { program, args, env, cwd, carrier, says: destinations(says), preamble: None };
+        if let Some(package) = boots {
+            command.args.extend(agent::arguments(Some(&package)));
+            command.preamble = Some(agent::preamble(patience(py)?));
+        }
+        let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
+        greet(py, child, link, setup, by_value, trust)
+    }
+
+    /// What the other side has said of itself when it greeted: which child it is, and of which interpreter.
+    #[getter]
+    fn peer(&self) -> BTreeMap<String, String> {
+        self.peer.get().cloned().unwrap_or_default().into_iter().collect()
+    }
+
+    /// The newest protocol of pickle that the other side knows, as far as this one does.
+    #[getter]
+    fn pickle_protocol(&self) -> u8 {
+        let peer = self.peer.get().map_or(&[][..], Vec::as_slice);
+        let told = peer.iter().find(|(key, _)| key == "pickle").and_then(|(_, value)| value.parse().ok());
+        told.map_or(5, |protocol: u8| protocol.clamp(2, 5))
+    }
+}
+
 /// In a child: take over the link that the parent left, and return the session, the parent's setup, and where notes are written.
 pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>, i32)> {
     let adopted = adopt_link().map_err(|error| Fault::from(error).into_py(py))?;
     let session =
         Session::build(py, (adopted.link, adopted.arena), Side::Child, None, PyTuple::empty(py).unbind(), true)?;
     let link = session.get().link.clone();
-    let hello = Hello::ours(Vec::new());
+    let hello = Hello::ours(of_ourselves());
     let theirs = py
         .detach(move || link.hello(&hello, Some(Instant::now() + GREETING)))
         .map_err(|error| Fault::from(error).into_py(py))?;

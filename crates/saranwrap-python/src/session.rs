@@ -1,8 +1,6 @@
 //! A session: one link and everything that both its ends remember of each other.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,7 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 use saranwrap::arena::Arena;
-use saranwrap::child::{Child, Command};
+use saranwrap::child::Child;
 use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
 use saranwrap::op::Op;
@@ -28,7 +26,7 @@ use crate::mirror::Mirror;
 use crate::proxy::Proxy;
 use crate::succession::Supervision;
 use crate::texts::Texts;
-use crate::voices::{self, Posted};
+use crate::voices::Posted;
 use crate::waiter::Waiter;
 
 /// Releases go alone when this many wait; else they ride on the next frame.
@@ -75,31 +73,12 @@ pub(crate) struct Session {
     started: Instant,
     /// The limit of each call, and how long a call that was given up has to end, in seconds.
     limits: OnceLock<(Option<f64>, f64)>,
+    /// What the other side has said of itself in its Hello: pairs of texts.
+    pub(crate) peer: OnceLock<Vec<(String, String)>>,
 }
 
 #[pymethods]
 impl Session {
-    /// Start a child process and greet it; `setup` is plain data for the child's start.
-    #[staticmethod]
-    #[allow(clippy::too_many_arguments, reason = "each is one thing a process is started with")]
-    fn spawn(
-        py: Python<'_>,
-        program: OsString,
-        args: Vec<OsString>,
-        env: Option<Vec<(OsString, OsString)>>,
-        cwd: Option<PathBuf>,
-        setup: &Bound<'_, PyTuple>,
-        by_value: Py<PyTuple>,
-        trust: bool,
-        carrier: &str,
-        says: [i64; 2],
-    ) -> PyResult<Py<Self>> {
-        let carrier = greeting::carrier_named(carrier)?;
-        let command = Command { program, args, env, cwd, carrier, says: voices::destinations(says) };
-        let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
-        greeting::greet(py, child, link, setup, by_value, trust)
-    }
-
     /// In the child: take over the link that the parent left, and return the session, the parent's setup, and the descriptor for notes.
     #[staticmethod]
     fn adopt(py: Python<'_>) -> PyResult<(Py<Self>, Py<PyAny>, i32)> {
@@ -362,6 +341,7 @@ impl Session {
             supervision: OnceLock::new(),
             started: Instant::now(),
             limits: OnceLock::new(),
+            peer: OnceLock::new(),
         };
         Bound::new(py, session)
     }

@@ -15,6 +15,7 @@
 
 mod gifts;
 mod voices;
+mod watcher;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -30,14 +31,15 @@ use crate::error::{Error, Result};
 use crate::link::{Link, Side};
 use crate::sys::fd::{self, Bell, PollFd, PollFlags, Polled, poll};
 pub use crate::sys::process::Exit;
-use crate::sys::{descendants, process, signals};
+use crate::sys::{descendants, process};
 use crate::transport::Transport;
 use crate::transport::ring::Ring;
 use crate::transport::stream::Stream;
 pub(crate) use gifts::Beginning;
-pub use gifts::STDIN_MARK;
 use gifts::receive_gifts;
+pub use gifts::{KNOWS_RING, KNOWS_STREAM, Preamble, STDIN_MARK};
 pub use voices::{Destination, Says, Voice, Voices};
+use watcher::Watcher;
 
 /// How long a child that nobody holds any more may outlive its link.
 const GRACE: Duration = Duration::from_secs(2);
@@ -70,6 +72,8 @@ pub struct Command {
     pub carrier: Carrier,
     /// Where what it says goes.
     pub says: Says,
+    /// What it reads from its link before anything else; `None` if it knows how to be a child.
+    pub preamble: Option<Preamble>,
 }
 
 impl Command {
@@ -117,8 +121,20 @@ impl Child {
     /// Start a program and make a link to it.
     pub fn spawn(command: &Command) -> Result<(Self, Arc<Link>)> {
         let failed = |error| Error::os(format!("could not start the child `{command}`"), error);
-        let (beginning, theirs) = Beginning::new(command.carrier).map_err(failed)?;
-        let (child, output) = Self::launch(command, theirs)?;
+        let (child, output, beginning) = match &command.preamble {
+            None => {
+                let (beginning, theirs) = Beginning::new(command.carrier).map_err(failed)?;
+                let (child, output) = Self::launch(command, theirs)?;
+                (child, output, beginning)
+            }
+            Some(preamble) => {
+                let (ours, theirs) = fd::socketpair().map_err(failed)?;
+                let (child, output) = Self::launch(command, theirs)?;
+                let carrier = preamble.told_to(&ours, &child.shared.pidfd, command.carrier);
+                let beginning = Beginning::over(ours, carrier).map_err(failed).inspect_err(|_| child.abort())?;
+                (child, output, beginning)
+            }
+        };
         let link = child.join(beginning, output, command.says)?;
         Ok((child, link))
     }
@@ -374,80 +390,6 @@ impl Listener {
     /// What is kept of a voice, and how many bytes before that are lost; `None` unless it is one that is kept.
     pub fn kept(&self, voice: Voice) -> Option<(Vec<u8>, u64)> {
         self.voices.kept(voice)
-    }
-}
-
-/// The thread that watches over a child until it has ended.
-struct Watcher {
-    pid: u32,
-    shared: Arc<Shared>,
-    link: Weak<Link>,
-    voices: Arc<Voices>,
-    /// When the child has to be gone, once nobody has any use for it.
-    kill_at: Option<Instant>,
-}
-
-impl Watcher {
-    fn run(mut self) {
-        signals::block_signals();
-        while !self.has_ended() {}
-        let held = self.voices.end();
-        // Last, when the last words are complete: whoever waits for the exit may ask for them at once.
-        *lock(&self.shared.exit) = Some(process::reap(self.shared.pidfd.as_fd()).unwrap_or(Exit::Unknown));
-        // Nobody may be waiting on the link.  It learns of the end now, and not from the next call, which would be lost with it.
-        if let Some(link) = self.link.upgrade() {
-            let _ = link.pump();
-        }
-        self.shared.ended.ring();
-        // Where a pipe is still open, a process that the child has started and could not end itself has it.
-        for (voice, pipe) in held.into_iter().filter(|(voice, _)| *voice != Voice::Notes) {
-            descendants::end(descendants::holders(&pipe, voice as i32));
-        }
-        self.voices.repeat_all();
-    }
-
-    /// One round: wait for the child's words, for room to repeat them, for its end, or for news of the link.
-    fn has_ended(&mut self) -> bool {
-        let (shared, voices) = (Arc::clone(&self.shared), Arc::clone(&self.voices));
-        let open = voices.open();
-        let our_stderr = std::io::stderr();
-        let mut fds = vec![PollFd::new(&shared.wake, PollFlags::IN), PollFd::new(&shared.pidfd, PollFlags::IN)];
-        fds.extend(open.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)));
-        // While something is left to write nothing is read: the child waits, as it would if it wrote to our stderr itself.
-        if voices.has_unrepeated() {
-            fds.push(PollFd::new(&our_stderr, PollFlags::OUT));
-        }
-        let polled = poll(&mut fds, self.kill_at);
-        let found: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        match polled {
-            Ok(Polled::Ready | Polled::Interrupted) => {}
-            Ok(Polled::TimedOut) => {
-                kill_all(self.pid, &shared);
-                self.kill_at = None;
-            }
-            // Only a shortage of kernel memory, which passes; the pause keeps this from making it worse.
-            Err(_) => {
-                std::thread::sleep(Duration::from_millis(50));
-                return process::exit_status(shared.pidfd.as_fd()).is_some();
-            }
-        }
-        if found[0] {
-            shared.wake.clear();
-            self.consider();
-        }
-        for ((voice, _), _) in open.iter().zip(&found[2..]).filter(|(_, found)| **found) {
-            voices.listen(*voice);
-        }
-        voices.repeat();
-        found[1]
-    }
-
-    /// The link has ended, or the last holder of the child is gone.  When both are true the time runs.
-    fn consider(&mut self) {
-        let link_ended = self.link.upgrade().is_none_or(|link| link.error().is_some());
-        if link_ended && self.shared.dropped.load(Ordering::Acquire) && self.kill_at.is_none() {
-            self.kill_at = Some(Instant::now() + GRACE);
-        }
     }
 }
 

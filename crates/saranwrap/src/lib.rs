@@ -90,6 +90,7 @@
 //! * [`link`]: the conversation; either end may ask
 //! * [`child`]: a process with a link to it
 //! * [`zygote`]: processes that stand ready to be forked into children
+//! * [`agent`]: the portable child, which an interpreter of another language is given to read; only this room knows which language
 //! * [`remote`]: objects of another process as values of this one, and of this one for the other
 //! * [`program`]: children that are Rust programs
 //! * [`python`]: children that are Python interpreters
@@ -145,10 +146,12 @@ pub mod link;
 pub use link::{Answer, Link, Side, Stats, Visit};
 
 pub mod child;
-pub use child::{Adopted, Child, Command, Destination, Exit, Says, adopt_link};
+pub use child::{Adopted, Child, Command, Destination, Exit, Preamble, Says, adopt_link};
 
 pub mod zygote;
 pub use zygote::{Births, Zygote};
+
+pub mod agent;
 
 pub mod remote;
 pub use remote::{

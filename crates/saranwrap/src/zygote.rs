@@ -125,7 +125,7 @@ impl Zygote {
         self.ask(&message, &fds)?;
         drop(placed);
         // While the child is on its way.
-        let beginning = Beginning::over(ours, carrier);
+        let beginning = Beginning::over(ours, Some(carrier));
         let pid = self.born(&heard)?;
         drop(heard);
         let child = Child::of(pid).map_err(|error| Error::died("could not watch the child").because(error))?;

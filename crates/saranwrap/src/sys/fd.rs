@@ -184,6 +184,17 @@ impl AsFd for Gathered {
     }
 }
 
+/// Send as much of this as goes without waiting, to a socket that never blocks.
+pub fn send_some(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)?)
+}
+
+/// One byte that is there to be read; `None` where there is none.
+pub fn read_byte(fd: impl AsFd) -> Option<u8> {
+    let mut byte = [0];
+    (rustix::io::read(fd, &mut byte) == Ok(1)).then_some(byte[0])
+}
+
 /// How many descriptors can ride on one message.
 pub const MOST_FDS: usize = 72;
 
