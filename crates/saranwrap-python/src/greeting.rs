@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use saranwrap::agent;
+use saranwrap::agent::{self, Native};
 use saranwrap::child::{Carrier, Child, Command, adopt_link};
 use saranwrap::error::Kind;
 use saranwrap::link::{Link, Side};
@@ -136,7 +136,8 @@ impl Session {
         let carrier = carrier_named(carrier)?;
         let mut command = Command { program, args, env, cwd, carrier, says: destinations(says), preamble: None };
         if let Some(package) = boots {
-            command.args.extend(agent::arguments(Some(&package)));
+            let native = if package.is_empty() { Native::None } else { Native::At(&package) };
+            command.args.extend(agent::arguments(native));
             command.preamble = Some(agent::preamble(patience(py)?));
         }
         let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;

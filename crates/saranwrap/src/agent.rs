@@ -4,12 +4,13 @@
 //!
 //! ```
 //! use std::time::{Duration, Instant};
-//! use saranwrap::{Child, Command, agent};
+//! use saranwrap::agent::{self, Native};
+//! use saranwrap::{Child, Command};
 //!
 //! let until = Instant::now() + Duration::from_secs(60);
 //! let command = Command {
 //!     program: "python3".into(),
-//!     args: agent::arguments(None),
+//!     args: agent::arguments(Native::None),
 //!     preamble: Some(agent::preamble(until)),
 //!     ..Command::default()
 //! };
@@ -27,13 +28,28 @@ use crate::child::Preamble;
 /// The program of the portable child: one file, for every interpreter from Python 2.7 on.
 pub const SOURCE: &str = include_str!("agent.py");
 
-/// Reads the source and runs it; or, where it can be had, the native child, which is faster and knows more.
+/// Reads the source and runs it; or, where it can be had, the native child.
 const BOOT: &str = include_str!("boot.py");
 
-/// The arguments of the interpreter, behind its own flags.  With a `package`, the directory in which the package for this version lies,
-/// an interpreter that can load its extension module becomes the native child; any other, and any without, the portable one.
-pub fn arguments(package: Option<&OsStr>) -> Vec<OsString> {
-    vec!["-c".into(), BOOT.into(), package.unwrap_or_default().into(), SOURCE.len().to_string().into()]
+/// Where an interpreter finds the native child, which is faster and knows more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Native<'a> {
+    /// Nowhere: it becomes the portable one.
+    None,
+    /// Where its own packages are, if the package is installed there.
+    Installed,
+    /// In this directory.
+    At(&'a OsStr),
+}
+
+/// The arguments of the interpreter, behind its own flags.  One that cannot load the native child becomes the portable one.
+pub fn arguments(native: Native<'_>) -> Vec<OsString> {
+    let place = match native {
+        Native::None => OsStr::new(""),
+        Native::Installed => OsStr::new("*"),
+        Native::At(directory) => directory,
+    };
+    vec!["-c".into(), BOOT.into(), place.into(), SOURCE.len().to_string().into()]
 }
 
 /// What it reads before anything else; until then it has to have read it.

@@ -8,13 +8,14 @@ def boot():
         part = os.read(0, size - len(source)) or os._exit(0)
         source += part
     if place and sys.version_info >= (3, 11) and sys.implementation.name == "cpython":
-        # The place may hold the packages of another interpreter, and stays no longer than this takes.
-        sys.path.insert(0, place)
+        # The place may hold the packages of another interpreter, and stays no longer than this takes. `*` is none of its own.
+        before = sys.path[:]
+        sys.path[:] = before if place == "*" else [place] + before
         try:
             from saranwrap._child import main
         except ImportError:
             main = None
-        sys.path.remove(place)
+        sys.path[:] = before
         if main is not None:
             os.write(0, b"r")
             return main

@@ -4,8 +4,9 @@ mod home;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::agent::{self, Native};
 use crate::child::{Carrier, Child, Command, Says};
 use crate::error::Kind;
 use crate::message::Hello;
@@ -16,9 +17,6 @@ use home::Home;
 
 /// A child that does not greet within this time is not going to.
 const GREETING: Duration = Duration::from_secs(60);
-
-/// What the interpreter runs: the package's own side of the conversation.
-const BOOT: &str = "from saranwrap._child import main; main()";
 
 /// How to start an interpreter.
 ///
@@ -40,6 +38,7 @@ pub struct Python {
     argv: Vec<String>,
     spin: Option<Duration>,
     limits: Limits,
+    portable: bool,
 }
 
 impl Default for Python {
@@ -51,7 +50,7 @@ impl Default for Python {
 impl Python {
     /// The `python3` that is found in PATH, with our environment, in our directory.
     ///
-    /// The package `saranwrap` has to be importable for it.
+    /// Nothing need be installed for it.  Where the package `saranwrap` is, in a CPython from 3.11 on, that serves, which is faster.
     pub fn new() -> Self {
         Self {
             command: Command { program: "python3".into(), ..Command::default() },
@@ -59,6 +58,7 @@ impl Python {
             argv: vec![String::new()],
             spin: None,
             limits: Limits::default(),
+            portable: false,
         }
     }
 
@@ -129,6 +129,12 @@ impl Python {
         self
     }
 
+    /// Have the portable child serve, also where there is a faster one.
+    pub fn portable(mut self) -> Self {
+        self.portable = true;
+        self
+    }
+
     /// Start it.
     ///
     /// # Errors
@@ -137,7 +143,8 @@ impl Python {
     /// greeted, with what it said last.
     pub fn spawn(&self) -> Result<Session> {
         let mut command = self.command.clone();
-        command.args.extend(["-c", BOOT].map(OsString::from));
+        command.args.extend(agent::arguments(if self.portable { Native::None } else { Native::Installed }));
+        command.preamble = Some(agent::preamble(Instant::now() + GREETING));
         let (child, link) = Child::spawn(&command)?;
         if let Some(bound) = self.spin {
             link.set_spin(bound);

@@ -263,3 +263,19 @@ fn an_interpreter_that_is_not_there_is_named() {
     assert_eq!(error.kind(), Some(Kind::Refused));
     assert!(error.to_string().starts_with("could not start the child `/no/such/python -c"), "{error}");
 }
+
+#[test]
+fn nothing_need_be_installed_for_the_interpreter() {
+    let Some(python) = interpreter::python() else { return };
+    let child = python.portable().spawn().unwrap();
+    let told: HashMap<String, Value> = child.status().unwrap().into_iter().collect();
+    assert_eq!(told["pid"], Value::Int(i128::from(child.pid())));
+    let time = child.wrap_module("time").unwrap();
+    let t = time.call_method("gmtime", (0,)).unwrap();
+    assert_eq!(t.getattr("tm_year").unwrap().extract::<i32>().unwrap(), 1970);
+    let fault = child.wrap_module("json").unwrap().call_method("loads", ("{",)).unwrap_err();
+    assert!(fault.is_instance("ValueError"), "{fault}");
+    let words = child.builtins().unwrap().call_method("list", (vec!["pear", "fig"],)).unwrap();
+    words.call_method("sort", args(()).named("key", Callback::new(|(word,): (String,)| word.len()))).unwrap();
+    assert_eq!(words.extract::<Vec<String>>().unwrap(), ["fig", "pear"]);
+}
