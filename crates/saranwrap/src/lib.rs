@@ -34,6 +34,19 @@
 //! `Clone + Send + Sync`, and the last proxy that goes gives its object back.  An answer is a [`Value`]: plain data, or a proxy.  A
 //! [`Fault`] says what the code there raised, or what happened to the child: its signal or exit code, and its last words.
 //!
+//! # Waiting
+//!
+//! A call blocks its thread, and any number of threads may ask.  [`Proxy::later`] gives futures instead, for whatever runtime polls
+//! them.  [`Proxy::with_timeout`] bounds a call, which is stopped in the child when it takes longer; a future that is dropped stops its
+//! call, too.
+//!
+//! ```no_run
+//! # async fn of_an_example() -> Result<(), saranwrap::Fault> {
+//! let time = saranwrap::Python::new().spawn()?.wrap_module("time")?;
+//! let now: f64 = time.later().call_method("time", ()).await?.extract()?;
+//! # Ok(()) }
+//! ```
+//!
 //! # Rust values in a process of their own
 //!
 //! ```no_run

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::arguments::Args;
 use super::bound;
@@ -16,30 +16,13 @@ use super::proxy::Proxy;
 use super::raised::Raised;
 use super::shared::Shared;
 use super::steps::link_error;
+use super::stopping::Stage;
 use super::value::Value;
-use crate::error::{Error, Kind, Result as LinkResult};
+use crate::error::{Error, Result as LinkResult};
 use crate::host::{Applied, GivenUp, Host, Outcome};
 use crate::op::{Op, Request};
 use crate::table::ROOT;
 use crate::wire::Writer;
-
-/// How long a call that was cancelled has to end by itself before it is interrupted.
-const COOPERATION: Duration = Duration::from_millis(1);
-
-/// The longest pause between two signals: one that comes just before a system call begins does not end it.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// A child that was killed has ended within this time.
-const DYING: Duration = Duration::from_secs(5);
-
-/// How far the ending of one call has come.
-#[derive(Debug, Default, Clone, Copy)]
-struct Stage {
-    signals: u32,
-    killed: bool,
-    due: Option<Instant>,
-    outcome: Option<Outcome>,
-}
 
 /// Serves one wait.
 pub(crate) struct Serving<'a> {
@@ -64,25 +47,9 @@ impl<'a> Serving<'a> {
         Self { session, stage: Cell::default(), leaving: RefCell::default() }
     }
 
-    /// Whether this error means that the call took too long.
-    pub(crate) fn is_late(&self, error: &Error) -> bool {
-        let stage = self.stage.get();
-        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && (stage.killed || stage.signals > 0))
-    }
-
-    /// What it took to end the call.
-    pub(crate) fn story(&self, error: &Error) -> String {
-        let stage = self.stage.get();
-        if stage.killed {
-            return format!("the child did not stop within {:?} and was killed", self.session.limits.grace);
-        }
-        let story = match stage.outcome {
-            _ if error.kind() == Kind::Died => "the child ended as it was interrupted",
-            Some(Outcome::Raised) if stage.signals > 0 => "it was interrupted in the child",
-            Some(_) => "the child ended it when it was told to",
-            None => "nobody waits for it, and it may go on",
-        };
-        story.to_owned()
+    /// How far the ending of the call has come that this waits for.
+    pub(crate) fn stage(&self) -> Stage {
+        self.stage.get()
     }
 
     pub(crate) fn perform(&self, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
@@ -330,35 +297,14 @@ impl Host for Serving<'_> {
     }
 
     fn given_up(&self, call: &GivenUp<'_>) -> Option<Instant> {
-        let child = self.session.child.as_ref()?;
         let mut stage = self.stage.get();
-        let now = Instant::now();
-        if let Some(due) = stage.due.filter(|&due| now < due) {
-            return Some(due);
-        }
-        let end = call.since + self.session.limits.grace;
-        let next = if now >= end {
-            // The child may be busy with what somebody else asked, who has all the time.
-            if call.is_behind || stage.killed || child.kill().is_err() {
-                return None;
-            }
-            stage.killed = true;
-            now + DYING
-        } else if stage.signals == 0 && now < call.since + COOPERATION {
-            end.min(call.since + COOPERATION)
-        } else {
-            // A child that has ended meanwhile shows on the link.
-            let _ = child.signal(libc::SIGINT);
-            stage.signals += 1;
-            end.min(now + PAUSE.min(COOPERATION * (1 << stage.signals.min(8))))
-        };
-        stage.due = Some(next);
+        let due = stage.push(self.session, call);
         self.stage.set(stage);
-        Some(next)
+        due
     }
 
     fn ended(&self, outcome: Outcome, body: &[u8]) {
-        self.stage.set(Stage { outcome: Some(outcome), ..self.stage.get() });
+        self.stage.set(self.stage.get().ended(outcome));
         self.discard(body);
     }
 

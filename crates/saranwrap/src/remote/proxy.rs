@@ -131,6 +131,14 @@ impl Proxy {
         id
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.held.session
+    }
+
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
     pub(crate) fn belongs_to(&self, session: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.held.session, session)
     }

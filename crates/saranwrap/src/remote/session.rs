@@ -31,6 +31,10 @@ impl Session {
         Self { shared: Arc::clone(shared) }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Import a module there, and give its proxy.
     pub fn wrap_module(&self, name: &str) -> Result<Proxy> {
         Proxy::from_remote(self.shared.ask(None, Op::Import, 0, 1, text_argument(name))?)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::arguments::Args;
 use super::classes::Described;
+use super::courier::{Courier, Flight, Slot};
 use super::decode::Decoder;
 use super::encode::Encoder;
 use super::fault::{Fault, Result};
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     /// Ids of classes and functions that both sides have.
     named: Mutex<HashMap<ClassName, u64>>,
     queued: Mutex<Vec<(u64, u64)>>,
+    /// Who takes the answers that no thread waits for.
+    pub(crate) courier: Mutex<Option<Arc<Courier>>>,
 }
 
 /// Where and how long a request is to be waited for.
@@ -79,16 +82,14 @@ impl Shared {
             classes: Mutex::default(),
             named: Mutex::default(),
             queued: Mutex::default(),
+            courier: Mutex::default(),
         })
     }
 
     /// Say who we are to a child that was started just now, and wait for who it is.
     pub(crate) fn greet(&self, hello: Hello, patience: Duration) -> LinkResult<()> {
         let greeted = self.link.hello(&hello, Some(Instant::now() + patience));
-        greeted.map(drop).map_err(|error| match (&self.child, error.kind()) {
-            (Some(child), Kind::Died) => Error::died(child.obituary()),
-            _ => error,
-        })
+        greeted.map(drop).map_err(|error| self.broken(error))
     }
 
     /// In a child: serve until the parent is gone.
@@ -167,11 +168,16 @@ impl Shared {
 
     /// Call what was an attribute with arguments that are written already.
     fn call_with(self: &Arc<Self>, wait: &Wait, callable: Value, arguments: &[u8]) -> Result<Value> {
-        let target = match &callable {
-            Value::Own(own) => {
-                let mut decoder = Decoder::of_own(self, arguments);
-                return own.call_here(Args::new(self, decoder.positional()?, decoder.keywords()?));
-            }
+        if let Value::Own(own) = &callable {
+            let mut decoder = Decoder::of_own(self, arguments);
+            return own.call_here(Args::new(self, decoder.positional()?, decoder.keywords()?));
+        }
+        let body = Self::request_to_call(&callable, arguments)?;
+        Ok(self.carry(wait, Op::Call, &body)?.0)
+    }
+
+    fn request_to_call(callable: &Value, arguments: &[u8]) -> Result<Vec<u8>> {
+        let target = match callable {
             Value::Object(proxy) => proxy.id(),
             Value::Named(named) => named.proxy()?.id(),
             other => return Err(Fault::mismatch(format!("{} cannot be called", other.kind()))),
@@ -179,7 +185,40 @@ impl Shared {
         let mut out = Writer::with_capacity(16 + arguments.len());
         Request { op: Op::Call, target, argc: 2 }.write(&mut out);
         out.raw(arguments);
-        Ok(self.carry(wait, Op::Call, out.as_slice())?.0)
+        Ok(out.into_vec())
+    }
+
+    /// What a `callattr` becomes whose attribute is for this side to call.
+    pub(crate) fn request_of_uncalled(callable: &Value, asked: &[u8]) -> Result<Vec<u8>> {
+        let mut reader = Reader::new(asked);
+        Request::read(&mut reader)?;
+        Self::request_to_call(callable, Self::parts_of_call(reader.rest())?.1)
+    }
+
+    /// Ask for an op whose answer comes later.
+    pub(crate) fn ask_later(
+        self: &Arc<Self>,
+        limit: Option<Duration>,
+        op: Op,
+        target: u64,
+        argc: usize,
+        write: impl FnOnce(&mut Encoder<'_>) -> Result<()>,
+    ) -> Arc<Slot> {
+        let slot: Arc<Slot> = Arc::default();
+        let mut out = Writer::with_capacity(64);
+        Request { op, target, argc }.write(&mut out);
+        let mut encoder = Encoder::new(self, &mut out);
+        if let Err(fault) = write(&mut encoder) {
+            encoder.take_back(0);
+            slot.put(Err(fault));
+            return slot;
+        }
+        let wait = self.wait(limit);
+        wait.tell(encoder.out());
+        let held = if op == Op::CallAttr { encoder.hold() } else { Vec::new() };
+        let kept = encoder.kept();
+        self.fly(Flight { op, body: out.into_vec(), wait, held, kept, slot: Arc::clone(&slot) });
+        slot
     }
 
     pub(crate) fn wait(&self, limit: Option<Duration>) -> Wait {
@@ -187,18 +226,27 @@ impl Shared {
         Wait { limit, until: limit.and_then(|limit| Instant::now().checked_add(limit)) }
     }
 
-    /// The error of the link with all that is known of what happened.
-    pub(crate) fn explain(&self, error: Error, host: &Serving<'_>, wait: &Wait, body: &[u8]) -> Error {
-        if host.is_late(&error)
-            && let Some(limit) = wait.limit
-        {
-            let story = host.story(&error);
-            return Error::new(Kind::TimedOut, format!("{} took longer than {limit:?}: {story}", describe(body)));
+    /// The error of the link with all that is known of what happened to a call that a thread waited for.
+    fn explain(&self, error: Error, host: &Serving<'_>, wait: &Wait, body: &[u8]) -> Error {
+        let stage = host.stage();
+        if stage.is_late(&error) {
+            return self.late(wait, body, &stage.story(self, error.kind() == Kind::Died));
         }
+        self.broken(error)
+    }
+
+    /// The error of the link with what is known of the child's end.
+    pub(crate) fn broken(&self, error: Error) -> Error {
         match (&self.child, error.kind()) {
             (Some(child), Kind::Died) => Error::died(child.obituary()),
             _ => error,
         }
+    }
+
+    /// A call took too long; the story tells what became of it.
+    pub(crate) fn late(&self, wait: &Wait, body: &[u8], story: &str) -> Error {
+        let limit = wait.limit.unwrap_or_default();
+        Error::new(Kind::TimedOut, format!("{} took longer than {limit:?}: {story}", describe(body)))
     }
 
     /// The other side broke the protocol: the link is broken for good.
