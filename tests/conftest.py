@@ -19,6 +19,11 @@ for _number in (signal.SIGQUIT, signal.SIGHUP):
     signal.signal(_number, signal.SIG_DFL)
 
 
+def of_the_native_child(why: str) -> pytest.MarkDecorator:
+    """For a test of something that the portable child leaves out, and why: a run with SARANWRAP_CHILD=agent passes over it."""
+    return pytest.mark.skipif(os.environ.get("SARANWRAP_CHILD") == "agent", reason=f"the portable child: {why}")
+
+
 @pytest.fixture(params=["cold", "warm"])
 def every_start(request, monkeypatch):
     """The same for a child that starts an interpreter and for one that is forked; also in programs that the test starts."""

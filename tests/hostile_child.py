@@ -169,8 +169,17 @@ class Link:
         os._exit(code)
 
 
+def read_preamble(size):
+    """Claim to be an interpreter that is about to be the portable child."""
+    while size > 0:
+        size -= len(os.read(0, size))
+    os.write(0, b"s")
+
+
 def main():
     """Do what the file says."""
+    if len(sys.argv) > 2:
+        read_preamble(int(sys.argv[-1]))
     link = Link()
     for step, argument in json.loads(Path(sys.argv[1]).read_text(encoding="ascii")):
         getattr(link, step)(argument)

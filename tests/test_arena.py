@@ -13,6 +13,8 @@ import threading
 import pytest
 import saranwrap
 
+from tests.conftest import of_the_native_child
+
 numpy = pytest.importorskip("numpy")
 
 LARGE = 20_000
@@ -172,6 +174,7 @@ def put(given):
     given[LARGE // 2] = 5
 
 
+@of_the_native_child("it shares no memory with its parent")
 def test_an_array_that_is_kept_is_the_childs_own_from_then_on(there, child):
     given = numpy.zeros(LARGE)
     there.keep(given)
@@ -219,6 +222,7 @@ def test_large_bytes_and_bytearrays(there, child):
     assert there.first((data, [data])) == (data, [data])
 
 
+@of_the_native_child("what it is given by reference lends no buffer there")
 def test_other_buffers_stay_references_that_lend_what_they_have(there):
     numbers = array.array("d", range(LARGE))
     assert there.read_buffer(numbers) == ("d", (LARGE,), numbers.tobytes())
@@ -366,6 +370,7 @@ assert "numpy" not in sys.modules
 # --- what lies there already ------------------------------------------------------------------------------------------
 
 
+@of_the_native_child("it shares no memory with its parent")
 def test_what_lies_in_the_arena_is_not_copied_again(there, child):
     given = numpy.arange(LARGE, dtype=float)
     there.keep(given)
@@ -378,6 +383,7 @@ def test_what_lies_in_the_arena_is_not_copied_again(there, child):
     assert blocks(child) == (0, 0)
 
 
+@of_the_native_child("it shares no memory with its parent")
 def test_a_view_goes_back_without_a_copy(there, child):
     view = numpy.asarray(there.make(LARGE))
     assert there.looks(view[100:10_000]) == ("ndarray", "<f8", (9900,), False, view[100:10_000].tobytes())
@@ -415,6 +421,7 @@ def test_a_view_outlives_its_proxy_its_child_and_its_session():
     assert bytes_view[8] == 8
 
 
+@of_the_native_child("it shares no memory with its parent")
 def test_blocks_come_back_when_views_die(there, child):
     p = there.make(LARGE)
     views = [numpy.asarray(p) for _ in range(5)]
@@ -434,6 +441,7 @@ def test_blocks_come_back_when_the_collector_finds_them(there, child):
     assert blocks(child) == (0, 0)
 
 
+@of_the_native_child("it shares no memory with its parent")
 def test_blocks_come_back_when_another_thread_of_the_child_lets_go(there, child):
     there.keep(numpy.zeros(LARGE))
     assert blocks(child) == (1, 0)
@@ -478,6 +486,7 @@ def test_blocks_of_a_message_that_cannot_be_read_come_back(there, child):
     assert blocks(child) == (0, 0)
 
 
+@of_the_native_child("it shares no memory with its parent")
 def test_much_that_is_let_go_of_is_said_at_once(there, child):
     """Without a further call, so that the child need not keep it."""
     p = there.make(10_000_000)
@@ -540,6 +549,7 @@ def test_a_fork_of_the_child_goes_on_reading():
         assert there.sum_of_the_fork() == LARGE
 
 
+@of_the_native_child("what it is given by reference lends no buffer there")
 def test_two_children_pass_an_array_on(there):
     with saranwrap.Child() as other:
         away = other.wrap_module("tests.arrays")

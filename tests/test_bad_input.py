@@ -29,6 +29,8 @@ from tests import hostile_code
 from tests.hostile_child import CHAIN, ID, Tag, answer, cbor, frame, hello, raw, say
 
 GIVEN = 42
+# In a run of the portable child all that follows is said by one that claims to be that.
+CHILD = os.environ.get("SARANWRAP_CHILD", "native")
 FOREVER = ["forever", cbor(GIVEN).hex()]
 
 
@@ -36,7 +38,7 @@ FOREVER = ["forever", cbor(GIVEN).hex()]
 def liar(tmp_path):
     """Starts a child that does these steps."""
 
-    def start(*steps, trust=False):
+    def start(*steps, trust=False, child=CHILD):
         file = tmp_path / "steps.json"
         file.write_text(json.dumps(steps))
         return Session.spawn(
@@ -49,6 +51,7 @@ def liar(tmp_path):
             trust,
             "stream",
             (-1, -1),
+            "" if child == "agent" else None,
         )
 
     return start
@@ -72,6 +75,34 @@ def memory():
 
 def use(session):
     return session.request(OPS["import"], 0, ("time",))
+
+
+def test_one_that_claims_to_be_the_portable_child(liar):
+    session = liar(
+        hello(child="agent", implementation="\x1b[31m", python="0", pickle="99"), *answer(GIVEN), child="agent"
+    )
+    assert use(session) == GIVEN
+    assert session.peer["child"] == "agent"
+    assert session.pickle_protocol == 5
+    garbled = liar(hello(child="agent"), say(b"\xff" * 100), child="agent")
+    with pytest.raises(saranwrap.ProtocolError):
+        use(garbled)
+
+
+@pytest.mark.parametrize(
+    "more", [{"pickle": "-1"}, {"pickle": "0"}, {"pickle": "x"}, {"pickle": 2}, {"child": None}, {"x": [1, {}]}]
+)
+def test_what_a_greeting_says_of_the_child_may_be_anything(liar, more):
+    for child in ("native", "agent"):
+        session = liar(hello(**more), *answer(GIVEN), child=child)
+        assert use(session) == GIVEN
+        assert 2 <= session.pickle_protocol <= 5
+
+
+@pytest.mark.parametrize("end", [["end", 3], ["end", -9]])
+def test_one_that_ends_before_it_has_read_what_it_is_given(liar, end):
+    with pytest.raises(saranwrap.ChildDied):
+        liar(end, child="agent")
 
 
 def broken(session):

@@ -16,7 +16,7 @@ import saranwrap
 from saranwrap import CallTimeout, timeout
 
 from tests import stops
-from tests.conftest import settled
+from tests.conftest import of_the_native_child, settled
 
 SOON = 0.1
 
@@ -133,6 +133,7 @@ def test_no_argument_of_the_call_is_taken(remote):
     assert timeout(60).call(remote.names, seconds=1, function=2, timeout=3) == (1, 2, 3)
 
 
+@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_child_may_have_a_limit_for_each_call():
     with saranwrap.wrapped(stops, timeout=1) as remote:
         for _ in range(2):
@@ -196,6 +197,7 @@ def test_threads_and_tasks_have_deadlines_of_their_own(remote):
     assert sorted(seen[1:]) == [50, 60, 60]
 
 
+@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_deadline_goes_along_with_a_call_and_its_callbacks(remote):
     assert remote.left() is None
     with timeout(60):
@@ -209,6 +211,7 @@ def test_a_deadline_goes_along_with_a_call_and_its_callbacks(remote):
 seen: list[float] = []
 
 
+@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_pipeline_is_bound_as_a_whole(remote):
     with timeout(60), saranwrap.pipeline(remote) as recorded:
         left = recorded.left()

@@ -18,6 +18,7 @@ import saranwrap
 from saranwrap import flush, pipeline, result
 
 from tests import recorded
+from tests.conftest import of_the_native_child
 
 
 @pytest.fixture
@@ -829,17 +830,20 @@ def test_an_exception_of_a_callback_comes_home_as_itself(p):
     assert caught.value is error
 
 
+@of_the_native_child("the package that its code imports knows nothing of the link")
 def test_the_child_may_record_a_pipeline_for_an_object_of_the_parent(p):
     node = recorded.Node("mine")
     assert p.use_the_parent(saranwrap.ref(node)) == "mine.from the child.twice"
 
 
+@of_the_native_child("the package that its code imports knows nothing of the link")
 def test_a_child_does_not_work_on_values_of_the_parent(p):
     node = recorded.Node("mine")
     with pytest.raises(saranwrap.Unreachable, match="by value"):
         p.work_on_a_value_of_the_parent(saranwrap.ref(node))
 
 
+@of_the_native_child("the package that its code imports knows nothing of the link")
 def test_a_trusted_child_does():
     with saranwrap.Child(trust=True) as child:
         node = recorded.Node("mine")

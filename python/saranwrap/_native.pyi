@@ -172,7 +172,7 @@ class Session:
         trust: bool,
         carrier: str,
         says: tuple[int, int],
-        boots: str | None,
+        boots: str | None = None,
     ) -> Session: ...
     @property
     def peer(self) -> dict[str, str]: ...

@@ -120,7 +120,6 @@ def _cold(setting: Setting, why: str) -> Session:
         setting.trust,
         setting.transport,
         setting.says,
-        None,
     )
     _told[session] = "cold", why
     return session

@@ -119,6 +119,7 @@ impl Session {
     /// Start a child process and greet it; `setup` is plain data for the child's start. With `boots`, the program is an interpreter
     /// that is given what it needs: the native child, if it can load it from this directory, else the portable one.
     #[staticmethod]
+    #[pyo3(signature = (program, args, env, cwd, setup, by_value, trust, carrier, says, boots=None))]
     #[allow(clippy::too_many_arguments, reason = "each is one thing a process is started with")]
     fn spawn(
         py: Python<'_>,

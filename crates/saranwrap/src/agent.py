@@ -1757,11 +1757,22 @@ class ParentGone(SaranwrapError):
     """The parent has ended, or the link to it."""
 
 
+class CallTimeout(SaranwrapError, OSError if PY2 else TimeoutError):
+    """A call took longer than it was allowed to."""
+
+    def __init__(self, message, seconds=None, stopped="", act=""):
+        SaranwrapError.__init__(self, message, seconds, stopped, act)
+        self.seconds, self.stopped, self.act = seconds, stopped, act
+
+    def __str__(self):
+        return self.args[0]
+
+
 class Stopped(BaseException):
     """A call was interrupted whose deadline has passed."""
 
 
-for _class in (SaranwrapError, NotTransparent, Refused, Stopped, ParentGone):
+for _class in (SaranwrapError, NotTransparent, Refused, CallTimeout, Stopped, ParentGone):
     _class.__module__ = "saranwrap.errors"
 ParentGone.__name__ = "LinkClosed"
 ParentGone.__qualname__ = "LinkClosed"
@@ -3210,7 +3221,7 @@ def foreseen(obj, depth=8):
     """About how many bytes an object comes to; None if it must be sent when it is due, and not before."""
     kind = type(obj)
     if kind in (int, float, bool) or obj is None:
-        return 8 if kind is not int else 8 + obj.bit_length() // 8
+        return 8 if kind is not int or obj.bit_length() < 64 else 8 + obj.bit_length() // 8
     if kind in (str, bytes):
         return 8 + len(obj)
     if kind is tuple and depth:
@@ -3507,14 +3518,14 @@ class Waiter(object):
             # It is full, and rings anyway; or the thread is gone.
             pass
 
-    def wait(self, socket=None):
-        """Sleep until the bell rings, or there is something to read. Whether there is."""
+    def wait(self, socket=None, seconds=None):
+        """Sleep until the bell rings, or there is something to read, but no longer than that. Whether there is."""
         poll = select.poll()
         poll.register(self.reading, select.POLLIN)
         if socket is not None:
             poll.register(socket, select.POLLIN)
         try:
-            ready = poll.poll()
+            ready = poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
         except (select.error, OSError):
             # A signal.
             return False
@@ -3676,7 +3687,7 @@ class Link(object):
             self.pending[number] = waiter
         self.send(CALL_FRAME, number, chain, encoder.out.bytes)
         try:
-            kind, body, order = self.turn(waiter, number)
+            kind, body, order = self.turn(waiter, number, None if left is None else time.time() + left)
         except BaseException:
             with self.lock:
                 self.pending.pop(number, None)
@@ -3716,8 +3727,8 @@ class Link(object):
 
     # -- waiting --
 
-    def turn(self, waiter, number=None):
-        """Serve until the answer with this number is here; without one, until the parent says Bye."""
+    def turn(self, waiter, number=None, until=None):
+        """Serve until the answer with this number is here, or the time is over; without one, until the parent says Bye."""
         while True:
             self.settle()
             with self.lock:
@@ -3744,7 +3755,10 @@ class Link(object):
                     self.poked = False
                     self._decline(waiter)
                     self._interrupt()
-                if waiter.wait(self.fd if leads else None):
+                left = None if until is None else until - time.time()
+                if left is not None and left <= 0:
+                    raise CallTimeout("a call took longer than its caller waits: nobody waits for it", None, "abandoned", "a callback")
+                if waiter.wait(self.fd if leads else None, left):
                     self.read()
             except BaseException:
                 with self.lock:
@@ -3942,6 +3956,9 @@ class Link(object):
             return
         self.interrupted.add(entry[1])
         late = entry[3] is not None and entry[3] <= time.time()
+        if late:
+            # What cleans up has the grace that the parent gives.
+            entry[3] = None
         # Not the same: some code takes Ctrl-C for something that other processes have been told as well, and waits for them.
         raise Stopped() if late else KeyboardInterrupt()
 
@@ -4013,8 +4030,8 @@ def move_in(routed, notes):
 
     def show(message, category, filename, lineno, file=None, line=None):
         if LINK.serving and file is None:
-            about = 0 if filename in (HERE, "<string>", "sys") else filename
-            LINK.call(0, ("warning", message, category, about, lineno, _module_of(filename)), {})
+            about = (message, category, _about(filename, lineno), lineno, _module_of(filename))
+            LINK.call(0, ("warning",) + about, {})
         elif file is not None or not _is_ignored(own_filters, message, category, filename, lineno):
             inherited(message, category, filename, lineno, file, line)
 
@@ -4032,6 +4049,23 @@ def move_in(routed, notes):
 
         sys.unraisablehook = unraisable
     when_loaded("logging", lambda: begin_to_log(notes))
+
+
+def _about(filename, lineno):
+    """What a warning is about: a file, or whoever called the code of this side, that many frames further out."""
+    if filename != HERE:
+        return filename
+    frame, further, inside = sys._getframe(), 0, True
+    while frame is not None:
+        ours = frame.f_code.co_filename == HERE
+        # First come frames of this program that show the warning, then those of the user, and then those that called them.
+        if not inside and ours:
+            if frame.f_lineno == lineno:
+                return further
+            further += 1
+        inside = inside and ours
+        frame = frame.f_back
+    return further
 
 
 def _module_of(filename):
@@ -4441,11 +4475,11 @@ def follow_parent(fd):
 
 def forget_link():
     """In a fork of this process: nothing of the link is its own."""
-    for fd in (LINK.fd, LINK.notes):
-        try:
-            os.close(fd)
-        except OSError:
-            pass
+    # What is logged there goes home as before.
+    try:
+        os.close(LINK.fd)
+    except OSError:
+        pass
 
 
 def main():

@@ -13,15 +13,12 @@
 //! it kills them as well; and after any other death those are found that have its standard output or error.  One that has begun
 //! a session of its own is left alone: that is how a program says that it is to stay.
 
+mod command;
 mod gifts;
 mod voices;
 mod watcher;
 
-use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -35,6 +32,7 @@ use crate::sys::{descendants, process};
 use crate::transport::Transport;
 use crate::transport::ring::Ring;
 use crate::transport::stream::Stream;
+pub use command::{Carrier, Command};
 pub(crate) use gifts::Beginning;
 use gifts::receive_gifts;
 pub use gifts::{KNOWS_RING, KNOWS_STREAM, Preamble, STDIN_MARK};
@@ -46,51 +44,6 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How long an obituary waits for the exit status of a child whose link has ended.
 const MOURNING: Duration = Duration::from_secs(1);
-
-/// What carries the frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Carrier {
-    /// Memory that both processes see; a socket where the kernel gives none.
-    #[default]
-    Ring,
-    /// A socket.
-    Stream,
-}
-
-/// What to start.
-#[derive(Debug, Clone, Default)]
-pub struct Command {
-    /// The program; looked up in PATH when it has no slash.
-    pub program: OsString,
-    /// Its arguments, without the program's own name.
-    pub args: Vec<OsString>,
-    /// Its whole environment; `None` inherits ours.
-    pub env: Option<Vec<(OsString, OsString)>>,
-    /// Where it starts; `None` inherits ours.
-    pub cwd: Option<PathBuf>,
-    /// What carries the frames.
-    pub carrier: Carrier,
-    /// Where what it says goes.
-    pub says: Says,
-    /// What it reads from its link before anything else; `None` if it knows how to be a child.
-    pub preamble: Option<Preamble>,
-}
-
-impl Command {
-    /// Set a variable of its environment, which is ours otherwise.
-    pub(crate) fn set_env(&mut self, name: OsString, value: OsString) {
-        let env = self.env.get_or_insert_with(|| std::env::vars_os().collect());
-        env.retain(|(known, _)| *known != name);
-        env.push((name, value));
-    }
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.program.to_string_lossy())?;
-        self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
-    }
-}
 
 /// A child process.  Dropping it neither waits nor kills; but a child that outlives both its link and this by two seconds is
 /// killed.
@@ -142,7 +95,7 @@ impl Child {
     /// Start a program that has `stdin`, and take its output, as far as that is not ours. Nobody watches over it yet.
     fn launch(command: &Command, stdin: OwnedFd) -> Result<(Self, Output)> {
         let could_not = |what: &str| format!("could not {what} the child `{command}`");
-        let mut started = start(command, stdin).map_err(|error| Error::refused(could_not("start")).because(error))?;
+        let mut started = command.start(stdin).map_err(|error| Error::refused(could_not("start")).because(error))?;
         let pid = started.id();
         // Nobody has waited for it yet, so the number is still its own, unless some part of the program waits for any child.
         let child = Self::of(pid).map_err(|error| {
@@ -352,21 +305,6 @@ impl Drop for Child {
             self.shared.wake.ring();
         }
     }
-}
-
-fn start(command: &Command, stdin: OwnedFd) -> std::io::Result<std::process::Child> {
-    let mut builder = std::process::Command::new(&command.program);
-    builder.args(&command.args).stdin(Stdio::from(stdin)).stderr(Stdio::piped());
-    if command.says.stdout != Destination::Ours {
-        builder.stdout(Stdio::piped());
-    }
-    if let Some(env) = &command.env {
-        builder.env_clear().envs(env.iter().map(|(key, value)| (OsStr::new(key), value)));
-    }
-    if let Some(cwd) = &command.cwd {
-        builder.current_dir(cwd);
-    }
-    builder.spawn()
 }
 
 /// What a child has said, and nothing else of it.
