@@ -108,6 +108,10 @@ types: build ## check the types of the package, and its stub against the extensi
 	$(BIN)/mypy
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest.txt saranwrap._native
 
+.PHONY: matrix
+matrix: build ## the portable child in every interpreter that is found: a table of what passed
+	$(BIN)/python tests/matrix $(ARGS)
+
 .PHONY: transparency
 transparency: build ## run CPython's own tests against proxies, and write docs/transparency.md
 	$(BIN)/python -m tests.transparency --markdown docs/transparency.md

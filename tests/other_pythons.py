@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 
 import pytest
@@ -35,8 +36,9 @@ def older():
     pytest.skip("there is no CPython before 3.11 here")
 
 
-#: All that the portable child is to run in, oldest first.
-WANTED = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15", "pypy2.7", "pypy3")
+_ALL = "2.7 3.6 3.7 3.8 3.9 3.10 3.11 3.12 3.13 3.14 3.15 pypy2.7 pypy3"
+#: All that the portable child is to run in, oldest first; or those that the environment names.
+WANTED = tuple(os.environ.get("SARANWRAP_PYTHONS", _ALL).split())
 
 
 @functools.cache

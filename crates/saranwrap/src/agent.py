@@ -2261,10 +2261,11 @@ def class_shown(cls):
 
 
 def _give_back(self):
-    count = count_of(self)
-    if count[0] and LINK is not None:
-        # Only a note: this runs at any time, in any thread.
-        LINK.queued.append((id_of(self), count[0]))
+    try:
+        # Only a note: this runs at any time, in any thread, and in Python 2 when nothing is left of this module.
+        LINK.queued.append((id_of(self), count_of(self)[0]))
+    except (AttributeError, TypeError):
+        return
 
 
 def _proxy_eq(self, other):
@@ -2727,10 +2728,15 @@ def special(obj, name, args):
     raise AttributeError("%r object has no attribute %r" % (type(obj).__name__, str(name)))
 
 
-def _three_way(name):
-    import math
+def _by_math(name):
+    """Loaded when it is needed."""
 
-    return getattr(math, name)
+    def work(obj):
+        import math
+
+        return getattr(math, name)(obj)
+
+    return work
 
 
 # Operators with all that the language does for them: the other operand is asked, too.
@@ -2747,9 +2753,9 @@ _OPERATED.update(
         "__pow__": pow,
         "__divmod__": divmod,
         "__round__": round,
-        "__trunc__": lambda obj: _three_way("trunc")(obj),
-        "__floor__": lambda obj: _three_way("floor")(obj),
-        "__ceil__": lambda obj: _three_way("ceil")(obj),
+        "__trunc__": _by_math("trunc"),
+        "__floor__": _by_math("floor"),
+        "__ceil__": _by_math("ceil"),
     }
 )
 
@@ -3273,14 +3279,19 @@ def attempt(work, *args):
     """`work` of the user's code: what it raises is data."""
     try:
         return work(*args)
-    except (Garbled, Raised):
+    except (Garbled, Raised, Forked):
         raise
     except BaseException:
-        kind, error, traceback = sys.exc_info()
-        if not isinstance(error, BaseException):
-            # An instance of an old-style class.
-            error = RuntimeError("%s: %s" % (getattr(kind, "__name__", kind), error))
-        raise Raised(error, traceback)
+        raise raised_now()
+
+
+def raised_now():
+    """What is being handled, as data."""
+    kind, error, traceback = sys.exc_info()
+    if not isinstance(error, BaseException):
+        # An instance of an old-style class.
+        error = RuntimeError("%s: %s" % (getattr(kind, "__name__", kind), error))
+    return Raised(error, traceback)
 
 
 def serve(body, chain, wanted, held):
@@ -3385,11 +3396,18 @@ def give_up(decoder):
 def applied(op, obj, args, mentioned, loans):
     """Apply an op, and look what this side keeps of what was lent to it."""
     loans.count_references(mentioned)
-    was, LINK.open = LINK.open, LINK.is_main()
+    was = LINK.open
     try:
-        answer = attempt(apply_op, op, obj, args)
-    finally:
+        # From here to where that is taken back a signal may raise, at any step.
+        LINK.open = LINK.is_main()
+        answer = apply_op(op, obj, args)
         LINK.open = was
+    except (Garbled, Raised, Forked):
+        LINK.open = was
+        raise
+    except BaseException:
+        LINK.open = was
+        raise raised_now()
     LINK.at_home()
     loans.note_kept(mentioned, answer.box)
     return answer
@@ -3575,6 +3593,8 @@ class Link(object):
         self.order = 0
         self.undecoded = set()
         self.releases = []
+        # Answers that nobody wants any more.
+        self.late = []
         self.farewell = False
         self.error = None
         self.requests = self.bytes_in = self.bytes_out = 0
@@ -3693,7 +3713,8 @@ class Link(object):
                 self.pending.pop(number, None)
                 late = self.answers.pop(number, None)
             if late is not None:
-                self._discard(late[1], late[2])
+                self._discard(late[1])
+                self.decoded(late[2])
             elif self.error is None:
                 self.send(CANCEL, number, 0, b"")
             raise
@@ -3842,7 +3863,7 @@ class Link(object):
                 waiter = self.pending.pop(number, None)
                 self.undecoded.add(self.order)
                 if waiter is None:
-                    self._discard(body, self.order)
+                    self.late.append((body, self.order))
                     return
                 self.answers[number] = kind, body, self.order
                 waiter.ring()
@@ -3856,13 +3877,12 @@ class Link(object):
             elif kind != HELLO:
                 raise Garbled("%d is no kind of frame" % kind)
 
-    def _discard(self, body, order):
+    def _discard(self, body):
         """An answer that nobody wants any more: what it gives out is given back."""
         given, reader = [], Reader(body)
         while not reader.at_end():
             reader.skip(given)
         self.queued.extend(each for each in given if each[0])
-        self.decoded(order)
 
     def decoded(self, order=None):
         """What came as this was read: nothing in it is needed any more but what is held."""
@@ -3874,6 +3894,11 @@ class Link(object):
 
     def settle(self):
         """Take back what was given back, as far as nothing that came before that is still to be read: it may name those objects."""
+        while self.late:
+            body, order = self.late.pop()
+            self._discard(body)
+            with self.lock:
+                self.undecoded.discard(order)
         if not self.releases:
             return
         with self.lock:
