@@ -106,7 +106,8 @@ impl Program {
         let arena = Arc::clone(child.arena());
         let shared = Shared::new(link, arena, Some(child), self.limits);
         shared.greet(Hello::ours(Vec::new()), GREETING)?;
-        Ok(Session::of(&shared))
+        let again = self.clone();
+        Ok(Session::begin(&shared, move || again.spawn()))
     }
 }
 

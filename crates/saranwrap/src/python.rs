@@ -154,7 +154,8 @@ impl Python {
         shared.set_root(Own::new(Home::default()));
         let hello = Hello::ours(self.setup(&shared)?);
         shared.greet(hello, GREETING)?;
-        Ok(Session::of(&shared))
+        let again = self.clone();
+        Ok(Session::begin(&shared, move || again.spawn()))
     }
 
     /// What the child is told first, as an entry of a Hello: `sys.path`, `sys.argv`, how long to look, what changes in its environment,

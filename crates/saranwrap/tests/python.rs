@@ -201,6 +201,54 @@ fn a_call_that_takes_too_long_is_stopped() {
 }
 
 #[test]
+fn a_child_is_replaced() {
+    with_child!(|child| {
+        let old = child.wrap_module("os").unwrap();
+        assert!(old.call_method("_exit", (1,)).unwrap_err().is_death());
+        let next = child.restart().unwrap();
+        assert_ne!(next.pid(), child.pid());
+        assert_eq!(next.wrap_module("os").unwrap().call_method0("getpid").unwrap(), Value::Int(next.pid().into()));
+        let fault = old.getattr("name").unwrap_err();
+        assert_eq!(fault.kind(), Some(Kind::Closed));
+        assert!(fault.to_string().contains("another process has replaced the one"), "{fault}");
+        let third = next.restart().unwrap();
+        assert_eq!(next.exit(), Some(saranwrap::Exit::Code(0)));
+        third.close();
+        assert_eq!(third.exit(), Some(saranwrap::Exit::Code(0)));
+    });
+}
+
+#[test]
+fn what_a_child_warns_of_and_logs_breaks_nothing() {
+    with_child!(|child| {
+        let warnings = child.wrap_module("warnings").unwrap();
+        warnings.call_method("warn", ("a warning",)).unwrap();
+        let logging = child.wrap_module("logging").unwrap();
+        logging.call_method("warning", ("a record",)).unwrap();
+        let builtins = child.builtins().unwrap();
+        builtins.call_method("print", ("a line",)).unwrap();
+        assert!(child.is_alive());
+    });
+}
+
+#[test]
+fn a_child_calls_back_as_deep_as_it_may_and_not_deeper() {
+    // A thread with the stack that threads have: what the child does must not exhaust it.
+    std::thread::spawn(|| {
+        with_child!(|child| {
+            let builtins = child.builtins().unwrap();
+            let call = builtins.call_method("eval", ("lambda f: f(f)",)).unwrap();
+            let again = call.clone();
+            let fault = call.call((Callback::new(move |(f,): (Value,)| again.call((f,))),)).unwrap_err();
+            assert!(fault.to_string().contains("nested"), "{fault}");
+            assert!(child.is_alive());
+        });
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
 fn proxies_are_given_back() {
     with_child!(|child| {
         let count = || {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -264,8 +265,17 @@ fn every_value_comes_back() {
 #[test]
 fn depth_has_a_limit() {
     let counter = counter(0);
-    let nested = |depth| (0..depth).fold(Value::None, |inner, _| Value::Tuple(vec![inner]));
-    assert_eq!(counter.echo(nested(800)).unwrap(), nested(800));
+    let nested = |depth| (0..depth).fold(Value::None, |inner, _| Value::List(vec![inner]));
+    assert_eq!(counter.echo(nested(890)).unwrap(), nested(890));
+    // At the bottom of callbacks, too, there is room on the stack of a thread for what the other side sends.
+    fn dive(counter: CounterProxy, depth: usize, value: Arc<Value>) -> Result<Value, Fault> {
+        if depth == 0 {
+            return counter.echo(&*value);
+        }
+        let inner = counter.clone();
+        counter.tell(Callback::new(move |(_, _): (i64, String)| dive(inner.clone(), depth - 1, Arc::clone(&value))))
+    }
+    assert_eq!(dive(counter.clone(), 63, Arc::new(nested(890))).unwrap(), nested(890));
     let fault = counter.echo(nested(2000)).unwrap_err();
     assert_eq!(fault.to_string(), "a value that is nested deeper than 900 cannot be sent");
     assert_eq!(counter.value().unwrap(), 0);

@@ -15,11 +15,40 @@ use crate::error::{Error, Result as LinkResult};
 use crate::op::{Op, Request};
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
+/// What a value that is made of others is.
+enum Kind {
+    Tuple,
+    List,
+    Dict,
+    Set,
+    FrozenSet,
+    ByteArray,
+    Array,
+    Slice,
+    Range,
+    Known,
+    Valued(u64, u64),
+    Exception(Option<Proxy>),
+    Traceback,
+}
+
+/// A value of which not all parts are here.
+struct Open {
+    kind: Kind,
+    count: usize,
+    items: Vec<Value>,
+}
+
+/// A value, or what it is to be made of: so many others.
+enum Begun {
+    Value(Value),
+    Open(Kind, usize),
+}
+
 /// Reads one message.
 pub(crate) struct Decoder<'a> {
     session: &'a Arc<Shared>,
     pub(crate) reader: Reader<'a>,
-    depth: usize,
     /// What is read was written by this side, for the other one.
     returned: bool,
     /// The positional arguments that were read so far: a later one may be named as the same.
@@ -37,7 +66,6 @@ impl<'a> Decoder<'a> {
         Self {
             session,
             reader: Reader::new(body),
-            depth: 0,
             returned: false,
             so_far: Vec::new(),
             asked: &[],
@@ -96,18 +124,42 @@ impl<'a> Decoder<'a> {
         Ok(Some(Duration::from_micros(self.reader.u64("the time that is left")?)))
     }
 
+    /// The next value.  What the other side nests is kept on the heap: it must not exhaust the stack.
     pub(crate) fn value(&mut self) -> Result<Value> {
-        if self.depth >= MAX_DEPTH {
-            return Err(Error::garbled("a value is nested deeper than the protocol allows").into());
+        let mut open: Vec<Open> = Vec::new();
+        loop {
+            let mut value = match self.begin()? {
+                Begun::Value(value) => value,
+                Begun::Open(kind, 0) => self.whole(kind, Vec::new())?,
+                Begun::Open(kind, count) => {
+                    if open.len() >= MAX_DEPTH {
+                        return Err(Error::garbled("a value is nested deeper than the protocol allows").into());
+                    }
+                    // The reader has checked that so many items could fit into the bytes that are left; a value is larger than a
+                    // byte, though.
+                    open.push(Open { kind, count, items: Vec::with_capacity(count.min(4096)) });
+                    continue;
+                }
+            };
+            loop {
+                let Some(inner) = open.last_mut() else { return Ok(value) };
+                inner.items.push(value);
+                if inner.items.len() < inner.count {
+                    break;
+                }
+                // It is there, as its last item is.
+                let Some(Open { kind, items, .. }) = open.pop() else { return Err(senseless("a value").into()) };
+                value = self.whole(kind, items)?;
+            }
         }
-        self.depth += 1;
-        let value = self.item();
-        self.depth -= 1;
-        value
     }
 
-    fn item(&mut self) -> Result<Value> {
-        Ok(match self.reader.next()? {
+    pub(crate) fn values(&mut self, count: usize) -> Result<Vec<Value>> {
+        (0..count).map(|_| self.value()).collect()
+    }
+
+    fn begin(&mut self) -> Result<Begun> {
+        Ok(Begun::Value(match self.reader.next()? {
             Item::Null => Value::None,
             Item::Bool(value) => Value::Bool(value),
             Item::Uint(value) => Value::Int(value.into()),
@@ -115,64 +167,106 @@ impl<'a> Decoder<'a> {
             Item::Float(value) => Value::Float(value),
             Item::Bytes(value) => Value::Bytes(value.to_vec()),
             Item::Text(value) => Value::Str(value.to_owned()),
-            Item::Array(count) => Value::Tuple(self.values(count)?),
-            Item::Map(count) => Value::Dict(self.pairs(count)?),
+            Item::Array(count) => return Ok(Begun::Open(Kind::Tuple, count)),
+            Item::Map(count) => return Ok(Begun::Open(Kind::Dict, count.saturating_mul(2))),
             Item::Tag(tag) => return self.tagged(tag),
+        }))
+    }
+
+    fn tagged(&mut self, tag: u64) -> Result<Begun> {
+        let value = match tag {
+            tag::MINE => self.mine()?,
+            tag::CLASS => Value::Object(Proxy::of_class(self.session, self.reader.u64("class")?)),
+            tag::NAMED => self.named()?,
+            tag::THEIRS => self.theirs()?,
+            tag::BLOCK => Value::Bytes(self.block()?),
+            tag::POS_BIGNUM | tag::NEG_BIGNUM => bignum(tag == tag::NEG_BIGNUM, self.reader.bytes("bignum")?),
+            tag::COMPLEX => self.complex()?,
+            tag::ELLIPSIS => self.singleton(Value::Ellipsis)?,
+            tag::NOT_IMPLEMENTED => self.singleton(Value::NotImplemented)?,
+            tag::SURROGATES => Value::Surrogates(self.reader.bytes("text with surrogates")?.to_vec()),
+            tag::PROMISE => self.promise()?,
+            tag::ARGUMENT => self.argument()?,
+            tag::SAME => return Err(Error::garbled("the other side names something that was never lent").into()),
+            tag::PICKLE => return Err(Error::garbled("the other side sent a pickle, which nobody here reads").into()),
+            compound => return self.compound(compound),
+        };
+        Ok(Begun::Value(value))
+    }
+
+    /// What kind of value follows, and of how many others it is made.
+    fn compound(&mut self, tag: u64) -> Result<Begun> {
+        let (kind, count) = match tag {
+            tag::LIST => (Kind::List, self.lent("list")?),
+            tag::SET => (Kind::Set, self.lent("set")?),
+            tag::DICT => {
+                self.loan()?;
+                (Kind::Dict, self.reader.map("dict")?.saturating_mul(2))
+            }
+            tag::BYTEARRAY => {
+                self.loan()?;
+                (Kind::ByteArray, 1)
+            }
+            tag::NDARRAY => (Kind::Array, self.lent("array")?),
+            tag::FROZENSET => (Kind::FrozenSet, self.reader.array("frozenset")?),
+            tag::SLICE => (Kind::Slice, self.reader.array("slice")?),
+            tag::RANGE => (Kind::Range, self.reader.array("range")?),
+            tag::KNOWN => (Kind::Known, self.reader.array("known value")?),
+            tag::VALUED => {
+                self.parts("valued reference", 3)?;
+                let (id, class) = (self.reader.u64("id")?, self.reader.u64("class")?);
+                (Kind::Valued(id, class), 1)
+            }
+            tag::EXCEPTION => {
+                let count = self.reader.array("exception")?;
+                let id = self.reader.u64("id")?;
+                let proxy = (id != 0).then(|| Proxy::of_exception(self.session, id));
+                (Kind::Exception(proxy), count.saturating_sub(1))
+            }
+            tag::TRACEBACK => (Kind::Traceback, 1),
+            unknown => return Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
+        };
+        Ok(Begun::Open(kind, count))
+    }
+
+    /// A value of which all parts are here.
+    fn whole(&mut self, kind: Kind, mut items: Vec<Value>) -> Result<Value> {
+        Ok(match kind {
+            Kind::Tuple => Value::Tuple(items),
+            Kind::List => Value::List(items),
+            Kind::Set => Value::Set(items),
+            Kind::FrozenSet => Value::FrozenSet(items),
+            Kind::Dict => {
+                let mut items = items.into_iter();
+                let pairs = std::iter::from_fn(|| Some((items.next()?, items.next()?)));
+                Value::Dict(pairs.collect())
+            }
+            Kind::ByteArray => match items.pop() {
+                Some(Value::Bytes(bytes)) => Value::ByteArray(bytes),
+                _ => return Err(senseless("a bytearray").into()),
+            },
+            Kind::Slice => Value::Slice(three(items)?),
+            Kind::Range => Value::Range(three(items)?),
+            Kind::Array => array(items)?,
+            Kind::Known => {
+                let mut items = items.into_iter();
+                let Some(Value::Str(kind)) = items.next() else { return Err(senseless("a known value").into()) };
+                Value::Known(Box::new(Known { kind, parts: items.collect() }))
+            }
+            Kind::Valued(id, class) => Value::Object(Proxy::given(self.session, id, class, items.pop())),
+            Kind::Exception(proxy) => Value::Exception(Box::new(self.exception(proxy, items)?)),
+            Kind::Traceback => Value::Traceback(frames(items)?),
         })
     }
 
-    pub(crate) fn values(&mut self, count: usize) -> Result<Vec<Value>> {
-        // The reader has checked that so many items could fit into the bytes that are left; a value is larger than a byte, though.
-        let mut values = Vec::with_capacity(count.min(4096));
-        for _ in 0..count {
-            values.push(self.value()?);
-        }
-        Ok(values)
+    fn loan(&mut self) -> LinkResult<()> {
+        self.parts("loan", 2)?;
+        self.reader.u64("loan number").map(drop)
     }
 
-    fn pairs(&mut self, count: usize) -> Result<Vec<(Value, Value)>> {
-        let mut pairs = Vec::with_capacity(count.min(4096));
-        for _ in 0..count {
-            pairs.push((self.value()?, self.value()?));
-        }
-        Ok(pairs)
-    }
-
-    fn tagged(&mut self, tag: u64) -> Result<Value> {
-        match tag {
-            tag::MINE => self.mine(),
-            tag::VALUED => self.valued(),
-            tag::CLASS => Ok(Value::Object(Proxy::of_class(self.session, self.reader.u64("class")?))),
-            tag::NAMED => self.named(),
-            tag::THEIRS => self.theirs(),
-            tag::POS_BIGNUM | tag::NEG_BIGNUM => Ok(bignum(tag == tag::NEG_BIGNUM, self.reader.bytes("bignum")?)),
-            tag::LIST | tag::DICT | tag::SET | tag::BYTEARRAY | tag::NDARRAY => self.container(tag),
-            tag::FROZENSET => {
-                let count = self.reader.array("frozenset")?;
-                Ok(Value::FrozenSet(self.values(count)?))
-            }
-            tag::BLOCK => Ok(Value::Bytes(self.block()?)),
-            tag::EXCEPTION => Ok(Value::Exception(Box::new(self.exception()?))),
-            other => self.rarely_tagged(other),
-        }
-    }
-
-    fn rarely_tagged(&mut self, tag: u64) -> Result<Value> {
-        match tag {
-            tag::COMPLEX => self.complex(),
-            tag::ELLIPSIS => self.singleton(Value::Ellipsis),
-            tag::NOT_IMPLEMENTED => self.singleton(Value::NotImplemented),
-            tag::SLICE => Ok(Value::Slice(self.three()?)),
-            tag::RANGE => Ok(Value::Range(self.three()?)),
-            tag::SURROGATES => Ok(Value::Surrogates(self.reader.bytes("text with surrogates")?.to_vec())),
-            tag::KNOWN => self.known(),
-            tag::TRACEBACK => Ok(Value::Traceback(self.frames()?)),
-            tag::PROMISE => self.promise(),
-            tag::ARGUMENT => self.argument(),
-            tag::SAME => Err(Error::garbled("the other side names something that was never lent").into()),
-            tag::PICKLE => Err(Error::garbled("the other side sent a pickle, which nobody here can read").into()),
-            unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
-        }
+    fn lent(&mut self, what: &'static str) -> LinkResult<usize> {
+        self.loan()?;
+        self.reader.array(what)
     }
 
     fn parts(&mut self, what: &'static str, wanted: usize) -> LinkResult<()> {
@@ -189,13 +283,6 @@ impl<'a> Decoder<'a> {
             return self.exported(id);
         }
         Ok(Value::Object(Proxy::given(self.session, id, class, None)))
-    }
-
-    fn valued(&mut self) -> Result<Value> {
-        self.parts("valued reference", 3)?;
-        let (id, class) = (self.reader.u64("id")?, self.reader.u64("class")?);
-        let value = self.value()?;
-        Ok(Value::Object(Proxy::given(self.session, id, class, Some(value))))
     }
 
     fn named(&mut self) -> Result<Value> {
@@ -217,48 +304,6 @@ impl<'a> Decoder<'a> {
         match self.session.exports().find(id) {
             Some(Export::Object(object)) => Ok(Value::Own(object)),
             _ => Err(Error::garbled(format!("no object here has the id {id}")).into()),
-        }
-    }
-
-    fn container(&mut self, kind: u64) -> Result<Value> {
-        self.parts("loan", 2)?;
-        self.reader.u64("loan number")?;
-        Ok(match kind {
-            tag::LIST => {
-                let count = self.reader.array("list")?;
-                Value::List(self.values(count)?)
-            }
-            tag::SET => {
-                let count = self.reader.array("set")?;
-                Value::Set(self.values(count)?)
-            }
-            tag::DICT => {
-                let count = self.reader.map("dict")?;
-                Value::Dict(self.pairs(count)?)
-            }
-            tag::NDARRAY => return self.array(),
-            _ => Value::ByteArray(self.bulk()?),
-        })
-    }
-
-    fn array(&mut self) -> Result<Value> {
-        self.parts("array", 5)?;
-        let Item::Bool(_) = self.reader.next()? else {
-            return Err(Error::garbled("an array does not say whether it may be written to").into());
-        };
-        let row_major = self.reader.text("order")? == "C";
-        let dtype = self.value()?;
-        let sides = self.reader.array("shape")?;
-        let shape = (0..sides).map(|_| self.reader.u64("side")).collect::<LinkResult<_>>()?;
-        Ok(Value::Array(Box::new(Array { dtype, shape, row_major, bytes: self.bulk()? })))
-    }
-
-    /// Bytes, wherever they are.
-    pub(crate) fn bulk(&mut self) -> LinkResult<Vec<u8>> {
-        match self.reader.next()? {
-            Item::Bytes(bytes) => Ok(bytes.to_vec()),
-            Item::Tag(tag::BLOCK) => self.block(),
-            other => Err(Error::garbled(format!("where bytes should be stands {other}"))),
         }
     }
 
@@ -331,73 +376,37 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn three(&mut self) -> Result<Box<[Value; 3]>> {
-        self.parts("slice or range", 3)?;
-        Ok(Box::new([self.value()?, self.value()?, self.value()?]))
-    }
-
-    fn known(&mut self) -> Result<Value> {
-        let count = self.reader.array("known value")?;
-        let parts = count.checked_sub(1).ok_or_else(|| Error::garbled("a known value without its kind"))?;
-        let kind = self.reader.text("kind")?.to_owned();
-        Ok(Value::Known(Box::new(Known { kind, parts: self.values(parts)? })))
-    }
-
     fn promise(&mut self) -> Result<Value> {
         let place = self.reader.u64("place")?;
         Ok(self.promised(place)?)
     }
 
-    /// An exception; the tag has been read.
-    pub(crate) fn exception(&mut self) -> Result<Raised> {
-        let count = self.reader.array("exception")?;
-        let id = self.reader.u64("id")?;
-        let proxy = (id != 0).then(|| Proxy::of_exception(self.session, id));
-        if count != 9 {
-            return Err(Error::garbled(format!("an exception of {count} parts")).into());
-        }
-        let class = Self::base_of(&self.value()?)?;
-        let args = match self.value()? {
-            Value::Tuple(args) => args,
-            other => return Err(Error::garbled(format!("the arguments of an exception are {}", other.kind())).into()),
+    /// An exception of these parts; the proxy is of itself.
+    fn exception(&mut self, proxy: Option<Proxy>, parts: Vec<Value>) -> Result<Raised> {
+        let wrong = || senseless("an exception");
+        let parts = <[Value; 8]>::try_from(parts).map_err(|_| wrong())?;
+        let [class, Value::Tuple(args), Value::Tuple(state), cause, context, suppress, notes, traceback] = parts else {
+            return Err(wrong().into());
         };
-        let state = pairs_of(self.value()?)?;
-        let (cause, context) = (self.chained()?, self.chained()?);
-        let suppresses_context = self.value()? == Value::Bool(true);
-        let notes = texts_of(self.value()?);
-        let traceback = if let Value::Traceback(frames) = self.value()? { frames } else { Vec::new() };
-        let (family, speaks) = self.session.family(&class)?;
-        let Some(class) = family.first().cloned() else {
-            return Err(Error::garbled("an exception without a class").into());
-        };
+        let (family, speaks) = self.session.family(&Self::base_of(&class)?)?;
+        let class = family.first().cloned().ok_or_else(wrong)?;
         let said = match &proxy {
             Some(proxy) if speaks => self.session.said_by(proxy),
             _ => None,
         };
-        Ok(Raised { class, family, args, state, cause, context, suppresses_context, notes, traceback, said, proxy })
-    }
-
-    fn chained(&mut self) -> Result<Option<Box<Raised>>> {
-        match self.value()? {
-            Value::None => Ok(None),
-            Value::Exception(raised) => Ok(Some(raised)),
-            other => Err(Error::garbled(format!("an exception was raised from {}", other.kind())).into()),
-        }
-    }
-
-    fn frames(&mut self) -> Result<Vec<Frame>> {
-        let Value::Tuple(frames) = self.value()? else { return Err(Error::garbled("a traceback of no frames").into()) };
-        let frame = |frame| match frame {
-            Value::Tuple(parts) => match &parts[..] {
-                [Value::Str(file), Value::Str(function), Value::Int(line), ..] => {
-                    let line = i64::try_from(*line).unwrap_or(-1);
-                    Ok(Frame { file: file.clone(), function: function.clone(), line })
-                }
-                _ => Err(Error::garbled("a frame makes no sense").into()),
-            },
-            other => Err(Error::garbled(format!("a frame is {}", other.kind())).into()),
-        };
-        frames.into_iter().map(frame).collect()
+        Ok(Raised {
+            class,
+            family,
+            args,
+            state: pairs_of(state)?,
+            cause: chained(cause)?,
+            context: chained(context)?,
+            suppresses_context: suppress == Value::Bool(true),
+            notes: texts_of(notes),
+            traceback: if let Value::Traceback(frames) = traceback { frames } else { Vec::new() },
+            said,
+            proxy,
+        })
     }
 }
 
@@ -417,14 +426,58 @@ fn bignum(negative: bool, magnitude: &[u8]) -> Value {
     Value::Int(if negative { !value } else { value })
 }
 
-fn pairs_of(value: Value) -> LinkResult<Vec<(String, Value)>> {
-    let Value::Tuple(pairs) = value else { return Err(Error::garbled("the state of an exception is no array")) };
+fn three(items: Vec<Value>) -> LinkResult<Box<[Value; 3]>> {
+    <[Value; 3]>::try_from(items).map(Box::new).map_err(|_| senseless("a slice or range"))
+}
+
+/// Whether it may be written to, its order, type and shape, and its bytes.
+fn array(parts: Vec<Value>) -> LinkResult<Value> {
+    let wrong = || senseless("an array");
+    let parts = <[Value; 5]>::try_from(parts).map_err(|_| wrong())?;
+    let [Value::Bool(_), Value::Str(order), dtype, Value::Tuple(sides), Value::Bytes(bytes)] = parts else {
+        return Err(wrong());
+    };
+    let side = |side| if let Value::Int(side) = side { u64::try_from(side).map_err(|_| wrong()) } else { Err(wrong()) };
+    let shape = sides.into_iter().map(side).collect::<LinkResult<_>>()?;
+    Ok(Value::Array(Box::new(Array { dtype, shape, row_major: order == "C", bytes })))
+}
+
+fn chained(value: Value) -> LinkResult<Option<Box<Raised>>> {
+    match value {
+        Value::None => Ok(None),
+        Value::Exception(raised) => Ok(Some(raised)),
+        _ => Err(senseless("what an exception was raised from")),
+    }
+}
+
+fn frames(mut parts: Vec<Value>) -> LinkResult<Vec<Frame>> {
+    let wrong = || senseless("a traceback");
+    let Some(Value::Tuple(frames)) = parts.pop() else { return Err(wrong()) };
+    let frame = |frame| {
+        let Value::Tuple(parts) = frame else { return Err(wrong()) };
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(Value::Str(file)), Some(Value::Str(function)), Some(Value::Int(line))) => {
+                Ok(Frame { file, function, line: i64::try_from(line).unwrap_or(-1) })
+            }
+            _ => Err(wrong()),
+        }
+    };
+    frames.into_iter().map(frame).collect()
+}
+
+/// The other side sent something of which that cannot be made.
+fn senseless(what: &str) -> Error {
+    Error::garbled(format!("{what} is not made of what it should be"))
+}
+
+fn pairs_of(pairs: Vec<Value>) -> LinkResult<Vec<(String, Value)>> {
     let pair = |pair| match pair {
         Value::Tuple(mut parts) if parts.len() == 2 => match (parts.swap_remove(0), parts.pop()) {
             (Value::Str(name), Some(value)) => Ok((name, value)),
-            _ => Err(Error::garbled("an attribute of an exception has no name")),
+            _ => Err(senseless("an attribute of an exception")),
         },
-        _ => Err(Error::garbled("an attribute of an exception is no pair")),
+        _ => Err(senseless("an attribute of an exception")),
     };
     pairs.into_iter().map(pair).collect()
 }

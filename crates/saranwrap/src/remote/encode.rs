@@ -7,7 +7,7 @@ use super::own::Own;
 use super::proxy::{Named, Proxy};
 use super::raised::Raised;
 use super::shared::Shared;
-use super::value::Value;
+use super::value::{Array, Value};
 use crate::arena::Place;
 use crate::wire::{MAX_DEPTH, Writer, tag};
 
@@ -16,6 +16,30 @@ const GIVEN_AWAY: u64 = 1 << 62;
 
 /// From this length on bytes go into a block of the arena.
 const LARGE: usize = 32 << 10;
+
+/// How many exceptions may be inside each other, as causes or arguments; of the others nothing is told.
+const MAX_CAUSES: usize = 16;
+
+/// What is left to write of a value.
+enum Rest<'v> {
+    Items(std::slice::Iter<'v, Value>),
+    Pairs(std::slice::Iter<'v, (Value, Value)>, Option<&'v Value>),
+}
+
+impl<'v> Iterator for Rest<'v> {
+    type Item = &'v Value;
+
+    fn next(&mut self) -> Option<&'v Value> {
+        match self {
+            Self::Items(items) => items.next(),
+            Self::Pairs(pairs, value) => value.take().or_else(|| {
+                let (key, behind) = pairs.next()?;
+                *value = Some(behind);
+                Some(key)
+            }),
+        }
+    }
+}
 
 /// Writes one message.  Each method writes one value; those that take a number of items are followed by as many values.
 #[derive(Debug)]
@@ -28,6 +52,7 @@ pub struct Encoder<'a> {
     blocks: Vec<Place>,
     /// What is named in it.  Were one dropped before the message has gone, its release would go ahead of that.
     keeps: Vec<Proxy>,
+    /// How many exceptions are inside each other.
     depth: usize,
 }
 
@@ -175,16 +200,30 @@ impl<'a> Encoder<'a> {
 
     /// A value of whatever kind.
     pub fn value(&mut self, value: &Value) -> Result<()> {
-        if self.depth >= MAX_DEPTH {
-            return Err(Fault::mismatch(format!("a value that is nested deeper than {MAX_DEPTH} cannot be sent")));
+        // On the heap, as it may have come from the other side, which must not exhaust the stack.
+        let mut open = Vec::new();
+        let mut next = Some(value);
+        while let Some(value) = next {
+            if let Some(rest) = self.begin(value)? {
+                if open.len() >= MAX_DEPTH {
+                    let text = format!("a value that is nested deeper than {MAX_DEPTH} cannot be sent");
+                    return Err(Fault::mismatch(text));
+                }
+                open.push(rest);
+            }
+            next = loop {
+                let Some(rest) = open.last_mut() else { break None };
+                match rest.next() {
+                    Some(value) => break Some(value),
+                    None => drop(open.pop()),
+                }
+            };
         }
-        self.depth += 1;
-        let written = self.write_value(value);
-        self.depth -= 1;
-        written
+        Ok(())
     }
 
-    fn write_value(&mut self, value: &Value) -> Result<()> {
+    /// Write a value, or the head of one; what it is made of then follows.
+    fn begin<'v>(&mut self, value: &'v Value) -> Result<Option<Rest<'v>>> {
         match value {
             Value::None => self.none(),
             Value::Bool(value) => self.bool(*value),
@@ -195,16 +234,23 @@ impl<'a> Encoder<'a> {
             Value::Str(text) => self.text(text),
             Value::Bytes(bytes) => self.bytes(bytes),
             Value::ByteArray(bytes) => self.byte_array(bytes),
-            Value::Object(proxy) => return self.proxy(proxy),
+            Value::Object(proxy) => self.proxy(proxy)?,
             Value::Named(named) => self.named(named),
             Value::Own(own) => self.own(own),
-            Value::Exception(raised) => return self.raised(raised),
-            compound => return self.write_compound(compound),
+            Value::Exception(raised) => self.raised(raised)?,
+            Value::Ellipsis => self.singleton(tag::ELLIPSIS),
+            Value::NotImplemented => self.singleton(tag::NOT_IMPLEMENTED),
+            Value::Surrogates(bytes) => {
+                self.out.tag(tag::SURROGATES);
+                self.out.bytes(bytes);
+            }
+            Value::Array(array) => self.array(array)?,
+            compound => return self.compound(compound).map(Some),
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn write_compound(&mut self, value: &Value) -> Result<()> {
+    fn compound<'v>(&mut self, value: &'v Value) -> Result<Rest<'v>> {
         let items: &[Value] = match value {
             Value::Tuple(items) => {
                 self.tuple(items.len());
@@ -233,38 +279,38 @@ impl<'a> Encoder<'a> {
             }
             Value::Dict(pairs) => {
                 self.dict(pairs.len());
-                return pairs.iter().try_for_each(|(key, value)| self.value(key).and_then(|()| self.value(value)));
-            }
-            single => return self.write_single(single),
-        };
-        items.iter().try_for_each(|item| self.value(item))
-    }
-
-    fn write_single(&mut self, value: &Value) -> Result<()> {
-        match value {
-            Value::Ellipsis => self.singleton(tag::ELLIPSIS),
-            Value::NotImplemented => self.singleton(tag::NOT_IMPLEMENTED),
-            Value::Surrogates(bytes) => {
-                self.out.tag(tag::SURROGATES);
-                self.out.bytes(bytes);
-            }
-            Value::Array(array) => {
-                self.container(tag::NDARRAY);
-                self.out.array(5);
-                self.out.bool(true);
-                self.out.text(if array.row_major { "C" } else { "F" });
-                self.value(&array.dtype)?;
-                self.out.array(array.shape.len());
-                array.shape.iter().for_each(|&side| self.out.u64(side));
-                self.bytes(&array.bytes);
+                return Ok(Rest::Pairs(pairs.iter(), None));
             }
             other => return Err(Fault::mismatch(format!("{} cannot be sent", other.kind()))),
-        }
+        };
+        Ok(Rest::Items(items.iter()))
+    }
+
+    fn array(&mut self, array: &Array) -> Result<()> {
+        self.container(tag::NDARRAY);
+        self.out.array(5);
+        self.out.bool(true);
+        self.out.text(if array.row_major { "C" } else { "F" });
+        self.value(&array.dtype)?;
+        self.out.array(array.shape.len());
+        array.shape.iter().for_each(|&side| self.out.u64(side));
+        self.bytes(&array.bytes);
         Ok(())
     }
 
     /// An exception: itself, where it came from there and is still there; else one of its class with its arguments.
     pub(crate) fn raised(&mut self, raised: &Raised) -> Result<()> {
+        if self.depth >= MAX_CAUSES {
+            self.none();
+            return Ok(());
+        }
+        self.depth += 1;
+        let written = self.write_raised(raised);
+        self.depth -= 1;
+        written
+    }
+
+    fn write_raised(&mut self, raised: &Raised) -> Result<()> {
         self.out.tag(tag::EXCEPTION);
         match &raised.proxy {
             Some(proxy) if proxy.belongs_to(self.session) => {
@@ -299,13 +345,8 @@ impl<'a> Encoder<'a> {
 
     fn cause(&mut self, cause: Option<&Raised>) -> Result<()> {
         match cause {
-            Some(cause) if self.depth < MAX_DEPTH => {
-                self.depth += 1;
-                let written = self.raised(cause);
-                self.depth -= 1;
-                written
-            }
-            _ => {
+            Some(cause) => self.raised(cause),
+            None => {
                 self.none();
                 Ok(())
             }

@@ -24,6 +24,35 @@ use crate::op::{Op, Request};
 use crate::table::ROOT;
 use crate::wire::Writer;
 
+/// How many calls of the other side may be inside each other on one thread.  It decides how deep callbacks go, and must not exhaust a stack
+/// of 2 MiB, of which each takes up to 16 KiB where nothing is optimized.
+const MAX_NESTING: usize = 64;
+
+thread_local! {
+    static NESTING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A stay in a call of the other side.
+struct Nested;
+
+impl Nested {
+    fn enter() -> Result<Self> {
+        match NESTING.get() {
+            MAX_NESTING => Err(Fault::raise("RecursionError", format!("calls are nested {MAX_NESTING} deep"))),
+            depth => {
+                NESTING.set(depth + 1);
+                Ok(Self)
+            }
+        }
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        NESTING.set(NESTING.get() - 1);
+    }
+}
+
 /// Serves one wait.
 pub(crate) struct Serving<'a> {
     session: &'a Arc<Shared>,
@@ -77,6 +106,7 @@ impl<'a> Serving<'a> {
 
     /// Run code of the user's.  What panics is an object of theirs; what this side's own code holds is behind locks that outlive that.
     pub(crate) fn guarded(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _nested = Nested::enter()?;
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             Err(Fault::raise("RuntimeError", format!("the code behind the call panicked: {}", words_of(&*panic))))
         })

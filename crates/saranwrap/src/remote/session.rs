@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::convert::FromRemote;
-use super::fault::Result;
+use super::fault::{Fault, Result};
 use super::object::text_argument;
 use super::proxy::Proxy;
-use super::shared::Shared;
+use super::shared::{Again, Shared};
 use super::value::Value;
 use crate::child::Exit;
 use crate::error::Error;
@@ -29,6 +29,12 @@ pub struct Session {
 impl Session {
     pub(crate) fn of(shared: &Arc<Shared>) -> Self {
         Self { shared: Arc::clone(shared) }
+    }
+
+    /// Of a child that was started just now, and how another one is started.
+    pub(crate) fn begin(shared: &Arc<Shared>, again: impl Fn() -> Result<Self> + Send + Sync + 'static) -> Self {
+        shared.again.get_or_init(|| Again(Box::new(again)));
+        Self::of(shared)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -97,6 +103,20 @@ impl Session {
         if child.kill().is_ok() {
             child.wait(Some(Instant::now() + CLOSING));
         }
+    }
+
+    /// End the process, if it has not ended, and start another one as it was started.
+    ///
+    /// The proxies of the old one come to [`Kind::Closed`](crate::Kind::Closed), with a text that says why: what they stood for is gone.
+    pub fn restart(&self) -> Result<Self> {
+        let again = self
+            .shared
+            .again
+            .get()
+            .ok_or_else(|| Fault::mismatch("only the one who started a child can restart it"))?;
+        self.shared.replace();
+        self.close();
+        (again.0)()
     }
 
     /// Wait until the process has ended, at most so long.

@@ -1,7 +1,8 @@
 //! One link and everything that this end remembers of the other: what was given out, what came, and how to ask.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::arguments::Args;
@@ -15,6 +16,7 @@ use super::object::text_argument;
 use super::own::{Exports, Own};
 use super::proxy::Proxy;
 use super::raised::{ClassName, Raised};
+use super::session::Session;
 use super::value::Value;
 use crate::arena::{Arena, BLOCK};
 use crate::child::Child;
@@ -41,6 +43,15 @@ impl Default for Limits {
     }
 }
 
+/// Starts a process as another one was started.
+pub(crate) struct Again(pub(crate) Box<dyn Fn() -> Result<Session> + Send + Sync>);
+
+impl std::fmt::Debug for Again {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Again")
+    }
+}
+
 /// What the two ends of one link remember of each other, as one end has it.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -55,6 +66,10 @@ pub(crate) struct Shared {
     /// Ids of classes and functions that both sides have.
     named: Mutex<HashMap<ClassName, u64>>,
     queued: Mutex<Vec<(u64, u64)>>,
+    /// How it was started, to start another one in its place.
+    pub(crate) again: OnceLock<Again>,
+    /// Another process has taken its place.
+    replaced: AtomicBool,
     /// Who takes the answers that no thread waits for.
     pub(crate) courier: Mutex<Option<Arc<Courier>>>,
 }
@@ -82,6 +97,8 @@ impl Shared {
             classes: Mutex::default(),
             named: Mutex::default(),
             queued: Mutex::default(),
+            again: OnceLock::new(),
+            replaced: AtomicBool::new(false),
             courier: Mutex::default(),
         })
     }
@@ -238,9 +255,18 @@ impl Shared {
     /// The error of the link with what is known of the child's end.
     pub(crate) fn broken(&self, error: Error) -> Error {
         match (&self.child, error.kind()) {
+            (Some(child), _) if self.replaced.load(Ordering::Acquire) => {
+                let pid = child.pid();
+                Error::closed(format!("another process has replaced the one (pid {pid}) of this object: wrap it anew"))
+            }
             (Some(child), Kind::Died) => Error::died(child.obituary()),
             _ => error,
         }
+    }
+
+    /// Another process takes its place.
+    pub(crate) fn replace(&self) {
+        self.replaced.store(true, Ordering::Release);
     }
 
     /// A call took too long; the story tells what became of it.
