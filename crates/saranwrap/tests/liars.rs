@@ -1,0 +1,286 @@
+//! Children that lie to a Rust program: whatever they send, it comes to an error, and neither to a panic nor to a wait.
+#![allow(clippy::unwrap_used)] // In a test a panic is the message.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use saranwrap::message::Hello;
+use saranwrap::wire::{Reader, Writer, tag};
+use saranwrap::{Applied, Fault, Host, Kind, Link, Object, Outcome, Program, Result, Session, Value, adopt_link};
+
+/// Answers with what it is told to: the bytes that are the argument of the call.  So the parent says how it is to be lied to.
+struct Liar<'a> {
+    link: &'a Link,
+    /// It asks its parent for this before it answers, once.
+    asks: Cell<Option<Vec<u8>>>,
+}
+
+impl Host for Liar<'_> {
+    fn apply(&self, body: &[u8], out: &mut Writer) -> Result<Applied> {
+        let mut reader = Reader::new(body);
+        reader.array("request")?;
+        if reader.u64("op")? == 14 {
+            // Something to ask more of.
+            return Ok(answer(&mine(1, 2), out));
+        }
+        reader.u64("target")?;
+        match reader.text("name")? {
+            "answer" => Ok(answer(told(&mut reader)?, out)),
+            "raise" => {
+                out.raw(told(&mut reader)?);
+                Ok(Outcome::Raised.into())
+            }
+            "ask" => {
+                self.asks.set(Some(told(&mut reader)?.to_vec()));
+                if let Some(request) = self.asks.take() {
+                    let (outcome, body) = self.link.call(self, &request)?;
+                    out.bool(outcome == Outcome::Answered && !body.is_empty());
+                }
+                Ok(Outcome::Answered.into())
+            }
+            "release" => {
+                let id = Reader::new(told(&mut reader)?).u64("id")?;
+                self.link.send_releases(&[(id, 1)]);
+                out.null();
+                Ok(Outcome::Answered.into())
+            }
+            other => panic!("the liar was asked for {other}"),
+        }
+    }
+
+    fn release(&self, _: &[(u64, u64)]) -> Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, _: &[u8]) {}
+
+    fn detached(&self, wait: &mut (dyn FnMut() + Send)) {
+        wait();
+    }
+
+    fn interrupted(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn queued_releases(&self) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
+}
+
+fn answer(bytes: &[u8], out: &mut Writer) -> Applied {
+    out.raw(bytes);
+    Outcome::Answered.into()
+}
+
+/// The bytes that are the only argument.
+fn told<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
+    reader.array("arguments")?;
+    reader.bytes("lie")
+}
+
+fn mine(id: u64, class: u64) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.tag(tag::MINE);
+    out.array(2);
+    out.u64(id);
+    out.u64(class);
+    out.into_vec()
+}
+
+/// The main function of a liar.
+#[test]
+fn child_main() {
+    if !saranwrap::program::is_child() {
+        return;
+    }
+    let link = adopt_link().unwrap().link;
+    link.hello(&Hello::ours(Vec::new()), None).unwrap();
+    let served = link.serve(&Liar { link: &link, asks: Cell::new(None) });
+    // Its parent has found it out, as a rule.
+    std::process::exit(i32::from(served.is_err()));
+}
+
+fn liar() -> Session {
+    let arguments = ["child_main", "--exact", "--nocapture", "--quiet"];
+    let program = Program::this().unwrap().timeout(Duration::from_secs(20)).grace(Duration::ZERO);
+    arguments.into_iter().fold(program, Program::arg).spawn().unwrap()
+}
+
+/// What comes of such a lie, told by a new liar.
+fn lied(how: &str, bytes: &[u8]) -> std::result::Result<Value, Fault> {
+    liar().wrap_module("it").unwrap().call_method(how, (bytes,))
+}
+
+fn encoded(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut out = Writer::new();
+    write(&mut out);
+    out.into_vec()
+}
+
+#[test]
+fn answers_that_break_the_protocol_break_the_link() {
+    let lies: &[(&str, Vec<u8>)] = &[
+        ("nothing", vec![]),
+        ("two values", vec![0x01, 0x02]),
+        (
+            "an unknown tag",
+            encoded(|out| {
+                out.tag(99);
+                out.null();
+            }),
+        ),
+        (
+            "a pickle",
+            encoded(|out| {
+                out.tag(tag::PICKLE);
+                out.array(2);
+                out.u64(0);
+                out.bytes(b"\x80\x05N.");
+            }),
+        ),
+        (
+            "an object of ours that there is not",
+            encoded(|out| {
+                out.tag(tag::THEIRS);
+                out.u64(77);
+            }),
+        ),
+        (
+            "the root as a value",
+            encoded(|out| {
+                out.tag(tag::THEIRS);
+                out.u64(0);
+            }),
+        ),
+        (
+            "a loan that was never made",
+            encoded(|out| {
+                out.tag(tag::SAME);
+                out.u64(1);
+            }),
+        ),
+        (
+            "an argument that there was not",
+            encoded(|out| {
+                out.tag(tag::ARGUMENT);
+                out.u64(7);
+            }),
+        ),
+        (
+            "a block that nobody has",
+            encoded(|out| {
+                out.tag(tag::BLOCK);
+                out.array(4);
+                [0, 5, 0, 1 << 30].into_iter().for_each(|part| out.u64(part));
+            }),
+        ),
+        (
+            "a block of ours that is not out",
+            encoded(|out| {
+                out.tag(tag::BLOCK);
+                out.array(4);
+                [1, 0, 0, 4096].into_iter().for_each(|part| out.u64(part));
+            }),
+        ),
+        (
+            "a promise in no pipeline",
+            encoded(|out| {
+                out.tag(tag::PROMISE);
+                out.u64(0);
+            }),
+        ),
+        ("a change of what was never lent", [&[0xf6, 0x82, 0x81, 0x82, 0x01, 0x80][..], &[0x80]].concat()),
+        ("a claim of many items", vec![0x9b, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        ("an odd nest", [vec![0x81; 5000], vec![0xf6]].concat()),
+        (
+            "an exception of nothing",
+            encoded(|out| {
+                out.tag(tag::EXCEPTION);
+                out.array(0);
+            }),
+        ),
+    ];
+    for (what, bytes) in lies {
+        let fault = lied("answer", bytes).unwrap_err();
+        assert_eq!(fault.kind(), Some(Kind::Garbled), "{what}: {fault}");
+    }
+}
+
+#[test]
+fn what_is_raised_has_to_be_an_exception() {
+    for bytes in [&b"\xf6"[..], b"\x05", b"\x80", &mine(3, 4)] {
+        let fault = lied("raise", bytes).unwrap_err();
+        assert_eq!(fault.kind(), Some(Kind::Garbled), "{fault}");
+    }
+}
+
+#[test]
+fn requests_that_break_the_protocol_break_the_link() {
+    let request = |op: u64, target: u64, rest: &[u8], argc: usize| {
+        encoded(|out| {
+            out.array(2 + argc);
+            out.u64(op);
+            out.u64(target);
+            out.raw(rest);
+        })
+    };
+    let lies = [
+        ("an unknown op", request(200, 0, b"", 0)),
+        ("an object of ours that there is not", request(1, 5, b"\x61x", 1)),
+        ("the root, of which there is none", request(8, 0, b"\x80\xa0", 2)),
+        ("a name that is none", request(1, 0, b"\x05", 1)),
+        ("no request at all", vec![0xf6]),
+        ("a class that there is not", request(13, 1, b"", 0)),
+        ("a pipeline without its news", request(21, 0, b"", 0)),
+    ];
+    for (what, bytes) in lies {
+        let fault = lied("ask", &bytes).unwrap_err();
+        assert_eq!(fault.kind(), Some(Kind::Garbled), "{what}: {fault}");
+    }
+}
+
+#[test]
+fn what_was_never_given_cannot_be_given_back() {
+    let session = liar();
+    let it = session.wrap_module("it").unwrap();
+    let given_back = it.call_method("release", (encoded(|out| out.u64(5)).as_slice(),));
+    // The lie is found when it is read, which may be with the answer or with the next call.
+    let fault = given_back.and_then(|_| it.call_method("answer", (b"\xf6".as_slice(),))).unwrap_err();
+    assert_eq!(fault.kind(), Some(Kind::Garbled), "{fault}");
+}
+
+#[test]
+fn a_lie_about_classes_is_found_when_somebody_asks() {
+    let session = liar();
+    let it = session.wrap_module("it").unwrap();
+    let value = it.call_method("answer", (mine(3, 4).as_slice(),)).unwrap();
+    assert!(matches!(value, Value::Object(_)));
+    // The liar has no answer to `describe` that makes sense: it looks for a name in it, finds none, and leaves.
+    assert!(value.is_callable().is_err());
+    assert!(!session.is_alive());
+}
+
+#[test]
+fn rubbish_comes_to_an_error_or_to_a_value() {
+    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let tags: Vec<u64> = tag::NAMES.iter().map(|(tag, _)| *tag).collect();
+    let part = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..12),
+        prop::sample::select(tags).prop_map(|tag| encoded(|out| out.tag(tag))),
+        (0..10usize).prop_map(|len| encoded(|out| out.array(len))),
+        (0..4u64).prop_map(|number| encoded(|out| out.u64(number))),
+        "[a-z]{0,4}".prop_map(|text| encoded(|out| out.text(&text))),
+    ];
+    let rubbish = prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat());
+    let told = |(raised, bytes): (bool, Vec<u8>)| {
+        match lied(if raised { "raise" } else { "answer" }, &bytes) {
+            // By chance it may have made sense.
+            Ok(_) | Err(Fault::Raised(_)) => {}
+            Err(fault) => prop_assert!(matches!(fault.kind(), Some(Kind::Garbled | Kind::Died)), "{fault}"),
+        }
+        Ok(())
+    };
+    runner.run(&(any::<bool>(), rubbish), told).unwrap();
+}
