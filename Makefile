@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)/.tools
 BUILT := $(VENV)/.built
 PEERS := $(VENV)/.peers
+RUST_BENCH := target/bench-rust/release/saranwrap-bench
 
 # An extension module from elsewhere must not leak in, and nothing may be installed outside the environment.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -60,6 +61,12 @@ missing-extension:
 
 $(PEERS): $(TOOLS) requirements-bench.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements-bench.txt
+	@touch $@
+
+# The floor of a Rust program is Python inside of it, where there is a shared library of that.
+$(RUST_BENCH): $(TOOLS) $(RUST_SOURCES) $(wildcard bench/rust/src/*.rs bench/rust/Cargo.*)
+	cargo build --release --manifest-path bench/rust/Cargo.toml --target-dir target/bench-rust \
+	    $$($(BIN)/python -c 'import sysconfig as s; print("--features embedded" if s.get_config_var("Py_ENABLE_SHARED") else "")')
 	@touch $@
 
 # ---- use ----
@@ -120,7 +127,7 @@ transparency: build ## run CPython's own tests against proxies, and write docs/t
 
 # With ARGS a part of the workloads is shown, and nothing written.
 .PHONY: bench
-bench: build $(PEERS) ## measure against peers and floors into docs/bench (QUICK=1 or LONG=1, ROUNDS=5, ARGS='-k name')
+bench: build $(PEERS) $(RUST_BENCH) ## measure against peers and floors into docs/bench (QUICK=1 or LONG=1, ROUNDS=5, ARGS='-k name')
 	$(BIN)/python -m bench --scale $(if $(QUICK),quick,$(if $(LONG),long,full)) \
 	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ARGS),$(ARGS),--out docs/bench)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bench.contestants import Entry
+from bench.contestants import Entry, in_rust
 from bench.scale import Scale
 from bench.workloads import Row, Workload
 
@@ -59,10 +59,15 @@ class Driven:
         self.mark = secrets.token_hex(16)
         self.directory = tempfile.TemporaryDirectory(prefix="saranwrap-bench-")
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  closed in `end`
+        command = [sys.executable, "-m", "bench.driver", entry.name, workload.key, json.dumps(asdict(scale))]
+        surroundings = dict(os.environ)
+        if workload.in_rust:
+            command = in_rust.command(entry.name, workload.key, scale.seconds)
+            surroundings = in_rust.environment()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.driver", entry.name, workload.key, json.dumps(asdict(scale))],
+            command,
             cwd=_ROOT,
-            env={**os.environ, _MARK: self.mark, "TMPDIR": self.directory.name},
+            env={**surroundings, _MARK: self.mark, "TMPDIR": self.directory.name},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

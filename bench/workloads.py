@@ -8,6 +8,7 @@ from enum import Enum
 from functools import partial
 
 from bench import measures
+from bench.contestants import in_rust
 from bench.contestants.base import Contestant
 from bench.measures import Maker, Measure
 from bench.scale import Scale
@@ -52,6 +53,7 @@ class Workload:
         acts: a contestant without all of these cannot take part.
         way: a contestant that cannot be started so cannot take part; `ANY` is for those that start something at all.
         lasting: whether a turn takes so long that half the rounds must do.
+        in_rust: whether the parent is a Rust program, which does not know `measure`.
     """
 
     key: str
@@ -60,9 +62,12 @@ class Workload:
     acts: tuple[str, ...]
     way: str | None = None
     lasting: bool = False
+    in_rust: bool = False
 
     def fits(self, contestant: type[Contestant]) -> bool:
         """Whether the contestant can do it."""
+        if self.in_rust and not in_rust.PROGRAM.exists():
+            return False
         started = self.way is None or self.way in contestant.ways or (self.way == ANY and bool(contestant.ways))
         return started and all(act in contestant.acts for act in self.acts)
 
@@ -164,6 +169,11 @@ def _counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
+def _in_rust(key: str, title: str, goal: float) -> Workload:
+    measure = partial(measures.Repeated, act=key, per=_microseconds)
+    return Workload(key, _one(Row(key, title, "us", Better.LESS, goal)), measure, (key,), in_rust=True)
+
+
 WORKLOADS = (
     _act("getattr", "getattr of an int", 1.0),
     _act("call", "method call `noop(7)`", 1.2),
@@ -197,6 +207,9 @@ WORKLOADS = (
         ("keep",),
     ),
     Workload("live", _live, measures.Growth, ("keep", "call")),
+    _in_rust("rust-getattr", "a Rust program: getattr of an int of Python", 1.0),
+    _in_rust("rust-call", "a Rust program: call of a method of Python", 1.0),
+    _in_rust("rust-rust", "a Rust program: call of a method of a Rust value", 0.5),
 )
 
 BY_KEY: Mapping[str, Workload] = {workload.key: workload for workload in WORKLOADS}

@@ -7,8 +7,10 @@ import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 from bench.contestants.base import Contestant
+from bench.contestants.in_rust import PROGRAM
 
 
 class Role(Enum):
@@ -21,13 +23,14 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One contestant: what it is called, where its class is, and which distribution it needs."""
+    """One contestant: what it is called, where its class is, and which distribution or program it needs."""
 
     name: str
     role: Role
     place: str
     distribution: str | None = None
     module: str | None = None
+    program: Path | None = None
 
     def load(self) -> type[Contestant]:
         """The class."""
@@ -36,6 +39,8 @@ class Entry:
 
     def installed(self) -> bool:
         """Whether it can take part here."""
+        if self.program is not None and not self.program.exists():
+            return False
         return self.module is None or importlib.util.find_spec(self.module) is not None
 
     def version(self) -> str | None:
@@ -52,10 +57,14 @@ ENTRIES = (
     Entry("execnet", Role.PEER, "over_execnet:Execnet", "execnet", "execnet"),
     Entry("executor", Role.PEER, "executor:Executor"),
     Entry("ray", Role.PEER, "over_ray:Ray", "ray", "ray"),
+    Entry("tarpc", Role.PEER, "in_rust:Tarpc", program=PROGRAM),
+    Entry("ipc-channel", Role.PEER, "in_rust:IpcChannel", program=PROGRAM),
+    Entry("procspawn", Role.PEER, "in_rust:Procspawn", program=PROGRAM),
     Entry("in-process", Role.FLOOR, "floors:InProcess"),
     Entry("raw pipe", Role.FLOOR, "floors:RawPipe"),
     Entry("raw spin", Role.FLOOR, "floors:Spin"),
     Entry("memcpy", Role.FLOOR, "floors:Memcpy"),
+    Entry("embedded", Role.FLOOR, "in_rust:Embedded", program=PROGRAM),
 )
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}

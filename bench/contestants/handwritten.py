@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from operator import attrgetter
 from typing import Any
 
+from bench.contestants import in_rust
 from bench.contestants.base import Contestant, in_a_loop
 from bench.subject import Root
 
@@ -90,13 +91,17 @@ class Spoken(Contestant):
 class Pipe(Spoken):
     """`send_bytes` of a pickle, which is faster than `send`: that makes a pickler in Python for each message."""
 
-    acts = Spoken.acts | {
-        "iterate": "for n in range(length): ask('call', ('item', (n,)))",
-        "out": "ask('get', 'block')",
-        "in": "ask('call', ('take', (a,)))",
-        "table-out": "ask('get', 'table')",
-        "table-in": "ask('call', ('take_table', (t,)))",
-    }
+    acts = (
+        Spoken.acts
+        | in_rust.BY_HAND
+        | {
+            "iterate": "for n in range(length): ask('call', ('item', (n,)))",
+            "out": "ask('get', 'block')",
+            "in": "ask('call', ('take', (a,)))",
+            "table-out": "ask('get', 'table')",
+            "table-in": "ask('call', ('take_table', (t,)))",
+        }
+    )
     ways = ("warm", "cold")
 
     def start(self, way: str) -> None:

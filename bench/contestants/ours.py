@@ -9,21 +9,26 @@ import time
 import saranwrap
 
 from bench import subject
+from bench.contestants import in_rust
 from bench.contestants.base import AS_LOCAL, Contestant, in_a_loop
 from bench.subject import MAPPED, MAPPING
 
-ACTS = AS_LOCAL | {
-    "batches": "for _ in local(p.items): pass",
-    "out": "asarray(block)",
-    "in": "p.take(a)",
-    "table-out": "table(p.table)",
-    "table-in": "p.take_table(t)",
-    "map": "for _ in map(workers.abs, numbers): pass",
-    "futures": "for _ in workers.map(abs, numbers): pass",
-    "tasks": "run(all_tasks())",
-    "greenlets": "joinall([spawn(p.noop, 7) for _ in range(tasks)])",
-    "pipeline": "with pipeline(p) as q:\n    r = q.a.b.c\nresult(r)",
-}
+ACTS = (
+    AS_LOCAL
+    | in_rust.OURS
+    | {
+        "batches": "for _ in local(p.items): pass",
+        "out": "asarray(block)",
+        "in": "p.take(a)",
+        "table-out": "table(p.table)",
+        "table-in": "p.take_table(t)",
+        "map": "for _ in map(workers.abs, numbers): pass",
+        "futures": "for _ in workers.map(abs, numbers): pass",
+        "tasks": "run(all_tasks())",
+        "greenlets": "joinall([spawn(p.noop, 7) for _ in range(tasks)])",
+        "pipeline": "with pipeline(p) as q:\n    r = q.a.b.c\nresult(r)",
+    }
+)
 
 
 class Ours(Contestant):
