@@ -19,6 +19,9 @@ _COLOURS = {
     "execnet": "#e69f00",
     "executor": "#009e73",
     "ray": "#7b4fb5",
+    "tarpc": "#8c564b",
+    "ipc-channel": "#17becf",
+    "procspawn": "#bcbd22",
 }
 _OURS = "#222222"
 _FLOOR = "#999999"
