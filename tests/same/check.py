@@ -26,6 +26,9 @@ from tests.same.picture import Picture, text
 #: With SAME_FAKE=1 the proxy is the object itself: all cases must pass, and where one does not, the case is at fault.
 FAKE = os.environ.get("SAME_FAKE", "") not in ("", "0")
 
+#: With SAME_PYTHON=3.10 the child runs in another interpreter. What two versions of the language do not have in common fails then.
+PYTHON = os.environ.get("SAME_PYTHON") or None
+
 #: Modules that live in the child when the code runs there, by the name that the code calls them.
 WRAPPED = {
     "zoo": zoo.__name__,
@@ -126,7 +129,7 @@ class There:
     def open(self) -> None:
         import saranwrap
 
-        self._child = saranwrap.Child()
+        self._child = saranwrap.Child(python=PYTHON)
         self._modules = {}
 
     def close(self) -> None:
