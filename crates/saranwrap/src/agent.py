@@ -3367,6 +3367,8 @@ def _answer(body, loans, encoder, wanted):
     except Raised:
         give_up(decoder)
         raise
+    # Before what came behind this is looked at, which may give the target back.
+    obj = None if op in _WITHOUT_TARGET or op == AHEAD else TABLE.find(target)
     LINK.decoded()
     if not wanted:
         encoder.out.null()
@@ -3376,7 +3378,6 @@ def _answer(body, loans, encoder, wanted):
     if op == AHEAD:
         answer = Answer(attempt(ahead, target, args))
     else:
-        obj = None if op in _WITHOUT_TARGET else TABLE.find(target)
         answer = applied(op, obj, args, decoder.mentioned, loans)
         del obj
     encoder.arguments, encoder.answers = arguments, True
