@@ -88,6 +88,14 @@ class Flow:
         if self._sleeps:
             self.wake()
 
+    def help(self) -> None:
+        """Take what has come in place of the thread, which is told of that: the bell may have been rung for a deadline of somebody's."""
+        try:
+            self.turn(_SPIN)
+        finally:
+            if self._endings.are_expected():
+                self.front.ring()
+
     def turn(self, spin: float) -> None:
         """Take what has come."""
         done, _, calls = pump(self.front, spin)
@@ -179,7 +187,7 @@ class _Call(Future[Any]):
     def _help(self) -> None:
         if not self.done():
             with contextlib.suppress(SaranwrapError):
-                self._flow.turn(_SPIN)
+                self._flow.help()
 
 
 class _Endings:
@@ -196,6 +204,10 @@ class _Endings:
         """Whether there is anything to be done, ever."""
         with self._lock:
             self._prune()
+        return bool(self._due)
+
+    def are_expected(self) -> bool:
+        """Whether there may be something to be done."""
         return bool(self._due)
 
     def _prune(self) -> None:
