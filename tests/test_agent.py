@@ -23,6 +23,11 @@ import saranwrap
 from tests.conftest import settled
 from tests.other_pythons import WANTED, version_or_skip
 
+if os.environ.get("SARANWRAP_TRANSPORT") == "stream":
+    pytest.skip(
+        "the portable child has no other transport, and was tested without being told so", allow_module_level=True
+    )
+
 #: What the children load.
 PLACE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "portable")
 AGENT = os.path.join(

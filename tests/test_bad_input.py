@@ -1596,3 +1596,15 @@ def test_a_block_that_is_not_out_is_given_back(liar, number):
     with contextlib.suppress(saranwrap.ProtocolError):
         use(session)
     assert "none is out" in broken(session)
+
+
+def test_an_error_of_coding_that_does_not_fit_together_reads_nothing():
+    from saranwrap import _exceptions
+
+    space = {}
+    error = UnicodeDecodeError("utf-8", b"x", 0, 1, "no")
+    for name, value in (("object", 5), ("start", -(10**12)), ("end", 1 - 10**12)):
+        _exceptions._set(error, space, name, value)
+    assert (error.object, error.start, error.end, space) == (b"x", 0, 1, {})
+    far = _exceptions._new(UnicodeDecodeError, ("utf-8", b"x", -(10**12), 1 - 10**12, "no"))
+    assert str(far) == ""

@@ -169,6 +169,9 @@ def _update(exc: BaseException, cause: Any, context: Any, suppress: bool, notes:
     return exc
 
 
+_ENCODING_ERRORS = (UnicodeEncodeError, UnicodeDecodeError, UnicodeTranslateError)
+
+
 def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     """An instance made by the built-in base only: no `__init__` or `__new__` of a user runs on a child's word."""
     base: Any = next(k for k in cls.__mro__ if k.__module__ == "builtins" and type(k) is type)
@@ -178,6 +181,7 @@ def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
         return group
     exc: BaseException = base.__new__(cls, *args)
     try:
+        _check_encoding(base, args)
         base.__init__(exc, *args)
     except Exception:  # noqa: BLE001  the built-in wants other arguments than its subclass kept; `args` is what counts
         _put(exc, "args", args)
@@ -186,7 +190,18 @@ def _new(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
     return exc
 
 
+def _check_encoding(base: type, args: tuple[Any, ...]) -> None:
+    """Refuse what the text of such an error would be read from past its end: C code takes for granted that its parts fit together."""
+    if base in _ENCODING_ERRORS:
+        held, start, end = args[-4:-1]
+        if not 0 <= start <= end <= len(held):
+            raise ValueError("the place of the error lies outside of what could not be coded")
+
+
 def _set(exc: BaseException, space: dict[str, Any], name: str, value: Any) -> None:
+    if isinstance(exc, UnicodeError) and name in {"object", "start", "end"}:
+        # They have come among the arguments, and were checked there. Another object, or another place, may not fit.
+        return
     for cls in type(exc).__mro__:
         member = vars(cls).get(name)
         if isinstance(member, _MEMBERS):

@@ -241,7 +241,7 @@ class Executor(Interface):
         trust: whether results may be unpickled here. It is True since the children run your own functions, whose results are
             whatever they return. With False only plain data can be returned (see `local`), and nothing is unpickled.
         spin: see `Settings`.
-        surroundings: env, cwd, start, python, venv, requirements, progress, path: see `Settings`.
+        surroundings: env, cwd, start, python, venv, requirements, progress, child, path: see `Settings`.
 
     Raises:
         ValueError, TypeError: an argument is none of these.

@@ -53,7 +53,7 @@ def isolated(
             beyond that fails, for which Python code raises `MemoryError`.
         max_tasks_per_child: after how many calls a child is replaced by a new one; 1 gives each call a child of its own.
         trust: whether results may be unpickled here. Plain data (see `local`) needs no trust.
-        surroundings: env, cwd, start, python, venv, requirements, progress, path: see `Settings`.
+        surroundings: env, cwd, start, python, venv, requirements, progress, child, path: see `Settings`.
 
     Raises:
         TypeError: what is decorated is no plain function: a generator or coroutine function, a class, a `staticmethod`.

@@ -216,7 +216,7 @@ def pool(
         n: how many children at most; None means one for each processor that this process may use.
         factory: called in each child; what it returns is held there. For what cannot be pickled, or is slow to make.
         by_value, trust, spin: see `Settings`.
-        surroundings: env, cwd, start, python, venv, requirements, progress, path: see `Settings`.
+        surroundings: env, cwd, start, python, venv, requirements, progress, child, path: see `Settings`.
 
     Raises:
         TypeError: neither `obj` nor `factory` is given, or both are.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyString, PyTuple};
@@ -225,12 +226,25 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The error; another one in its place, if the collector of cycles has cleared it before: it has no arguments then, and the
+    /// interpreter would read them for its text.
+    fn error_to_tell(&self, py: Python<'_>) -> PyErr {
+        let error = self.error.bind(py);
+        if error.getattr("args").is_ok_and(|args| args.is_none()) {
+            let kind = error.get_type().name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+            return PyRuntimeError::new_err(format!("a step of a pipeline failed with {kind}, which nobody asked for"));
+        }
+        PyErr::from_value(error.clone())
+    }
+}
+
 impl Drop for Failure {
     /// Nobody asked for any promise that failed like this: it is told as an exception in a destructor is.
     fn drop(&mut self) {
         if !self.seen.load(Ordering::Relaxed) {
             // After the end of the interpreter there is nobody to tell.
-            Python::try_attach(|py| PyErr::from_value(self.error.bind(py).clone()).write_unraisable(py, None));
+            Python::try_attach(|py| self.error_to_tell(py).write_unraisable(py, None));
         }
     }
 }
