@@ -27,6 +27,8 @@ ALIGNED = numpy.dtype([("a", "i1"), ("b", "f8")], align=True)
 def house():
     """One child for all that leave it as it was: each that loads numpy takes a while to start."""
     with saranwrap.Child() as child:
+        # As cloudpickle does, when it is first needed there: from then on a thread listens to what the child logs.
+        child.wrap_module("logging")
         yield child
 
 
