@@ -62,10 +62,15 @@ def current() -> tuple[float, float] | None:
     return None if limit is None or limit.at == math.inf else (max(limit.at - time.monotonic(), 0.0), limit.seconds)
 
 
+# So much later, in seconds, may a deadline that came with a call be over here than where it came from.
+_ON_ITS_WAY = 0.25
+
+
 def lift() -> bool:
     """If the deadline has passed, lift it: what cleans up has the grace that the parent gives. Whether it had passed."""
     limit = _limit.get()
-    now = time.monotonic()
+    # The parent's clock began earlier, by the time that the request was on its way.
+    now = time.monotonic() + _ON_ITS_WAY
     if limit is None or limit.at > now:
         return False
     while limit is not None and limit.at <= now:
