@@ -16,6 +16,10 @@ def sleeps():
     time.sleep(1000)
 
 
+def sleeps_for(seconds):
+    time.sleep(seconds)
+
+
 def receives():
     one, other = socket.socketpair()
     with one, other:
