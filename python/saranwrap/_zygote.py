@@ -110,9 +110,13 @@ def start(how: Start, setting: Setting) -> Session:
 
 
 def _cold(setting: Setting, why: str) -> Session:
+    return _spawn(setting, ["-c", _BOOT, _PACKAGE_PARENT], None, why)
+
+
+def _spawn(setting: Setting, args: list[str], boots: str | None, why: str) -> Session:
     session = Session.spawn(
         setting.program,
-        [*setting.flags, "-c", _BOOT, _PACKAGE_PARENT],
+        [*setting.flags, *args],
         setting.env,
         setting.cwd,
         _setup(setting, None),
@@ -120,6 +124,7 @@ def _cold(setting: Setting, why: str) -> Session:
         setting.trust,
         setting.transport,
         setting.says,
+        boots,
     )
     _told[session] = "cold", why
     return session
@@ -133,20 +138,7 @@ def _portable(how: Start, setting: Setting) -> Session:
         raise Refused(
             f"cannot serve with concurrency={setting.concurrency!r}: the portable child serves one call at a time, on its main thread"
         )
-    session = Session.spawn(
-        setting.program,
-        list(setting.flags),
-        setting.env,
-        setting.cwd,
-        _setup(setting, None),
-        setting.by_value,
-        setting.trust,
-        setting.transport,
-        setting.says,
-        "",
-    )
-    _told[session] = "cold", "the portable child"
-    return session
+    return _spawn(setting, [], "", "the portable child")
 
 
 def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str, str]]) -> Session:

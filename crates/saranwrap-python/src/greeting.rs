@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use saranwrap::agent::{self, Native};
-use saranwrap::child::{Carrier, Child, Command, adopt_link};
+use saranwrap::child::{Carrier, Child, Command, GREETING, adopt_link};
 use saranwrap::error::Kind;
 use saranwrap::link::{Link, Side};
 use saranwrap::message::Hello;
@@ -25,9 +25,6 @@ use crate::names;
 use crate::session::Session;
 use crate::stopping;
 use crate::voices::destinations;
-
-/// A child that does not greet within this time is not going to.
-const GREETING: Duration = Duration::from_secs(60);
 
 /// What carries the frames, by its name.
 pub(crate) fn carrier_named(name: &str) -> PyResult<Carrier> {
@@ -65,7 +62,7 @@ pub(crate) fn greet(
     let hello = Hello::ours(extra.into_vec());
     let link = session.get().link.clone();
     let limit = Limit::here(py, None)?;
-    let until = patience(py)?;
+    let until = patience(limit);
     let answer = py.detach(move || link.hello(&hello, Some(until)));
     match (answer, limit) {
         (Ok(theirs), _) => {
@@ -82,9 +79,9 @@ pub(crate) fn greet(
 }
 
 /// Until when a child has to have greeted that is started now.
-pub(crate) fn patience(py: Python<'_>) -> PyResult<Instant> {
+fn patience(limit: Option<Limit>) -> Instant {
     let patience = Instant::now() + GREETING;
-    Ok(Limit::here(py, None)?.map_or(patience, |limit| limit.at.min(patience)))
+    limit.map_or(patience, |limit| limit.at.min(patience))
 }
 
 /// The texts that a Hello has beside what the engine reads. They are a stranger's word, to be shown and compared; the first thing in it
@@ -139,7 +136,7 @@ impl Session {
         if let Some(package) = boots {
             let native = if package.is_empty() { Native::None } else { Native::At(&package) };
             command.args.extend(agent::arguments(native));
-            command.preamble = Some(agent::preamble(patience(py)?));
+            command.preamble = Some(agent::preamble(patience(Limit::here(py, None)?)));
         }
         let (child, link) = py.detach(|| Child::spawn(&command)).map_err(|error| Fault::from(error).into_py(py))?;
         greet(py, child, link, setup, by_value, trust)

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
+use saranwrap::child::{Fate, Stage};
 use saranwrap::error::{Error, Kind};
 use saranwrap::host::{GivenUp, Outcome};
 use saranwrap::op::{Op, Request};
@@ -16,29 +17,6 @@ use crate::deadlines::Limit;
 use crate::names;
 use crate::session::Session;
 
-/// How long a call that was cancelled has to end by itself before it is interrupted: a task does in less.
-const COOPERATION: Duration = Duration::from_millis(1);
-
-/// The longest pause between two signals. One that comes just before a system call begins does not end it, so there are several;
-/// only the first that finds the call raises.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// A child that was killed has ended within this time.
-const DYING: Duration = Duration::from_secs(5);
-
-const SIGINT: i32 = 2;
-
-/// How far the ending of one call has come.
-#[derive(Debug, Default, Clone, Copy)]
-struct Stage {
-    signals: u32,
-    killed: bool,
-    /// When more is to be done: what the child asks meanwhile does not hasten it.
-    due: Option<Instant>,
-    /// How the call ended in the child, if it did.
-    outcome: Option<Outcome>,
-}
-
 /// The ending of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Stopping(Cell<Stage>);
@@ -46,61 +24,36 @@ pub(crate) struct Stopping(Cell<Stage>);
 impl Stopping {
     /// Do what is due to make the call end, and say when to ask again; None when there is no more to be done.
     pub(crate) fn push(&self, session: &Session, call: &GivenUp<'_>) -> Option<Instant> {
-        let GivenUp { why, since, is_behind } = *call;
         // A parent is only told: what its threads do is no business of the child's.
         let child = session.child.as_ref()?;
         let mut stage = self.0.get();
-        let end = since + session.grace();
-        let now = Instant::now();
-        if let Some(due) = stage.due.filter(|&due| now < due) {
-            return Some(due);
-        }
-        let next = if now >= end {
-            // Whoever pressed Ctrl-C wants this process back, and may want the child's objects, too. And the child may be busy with
-            // what somebody else asked, who has all the time.
-            if is_behind || stage.killed || why.kind() != Kind::TimedOut || child.kill().is_err() {
-                return None;
-            }
-            stage.killed = true;
-            now + DYING
-        } else if why.kind() == Kind::TimedOut && stage.signals == 0 && now < since + COOPERATION {
-            end.min(since + COOPERATION)
-        } else {
-            // A child that has ended meanwhile shows on the link.
-            let _ = child.signal(SIGINT);
-            stage.signals += 1;
-            end.min(now + PAUSE.min(COOPERATION * (1 << stage.signals.min(8))))
-        };
-        stage.due = Some(next);
+        let due = stage.push(child, session.grace(), call);
         self.0.set(stage);
-        Some(next)
+        due
     }
 
     /// The call has ended.
     pub(crate) fn ended(&self, outcome: Outcome) {
-        self.0.set(Stage { outcome: Some(outcome), ..self.0.get() });
+        self.0.set(self.0.get().ended(outcome));
     }
 
     /// Whether this error of the link means that the call took too long.
     pub(crate) fn is_late(&self, error: &Error) -> bool {
-        let stage = self.0.get();
-        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && (stage.killed || stage.signals > 0))
+        self.0.get().is_late(error)
     }
 
     /// What it took to end the call, in one word and in a few.
     fn told(&self, session: &Session, error: &Error) -> (&'static str, String) {
-        let stage = self.0.get();
-        if stage.killed {
-            let (pid, grace) = (session.pid(), session.grace().as_secs_f64());
-            return ("killed", format!("the child (pid {pid}) did not stop within {grace} s and was killed"));
-        }
-        if error.kind() == Kind::Died {
-            return ("killed", format!("the child (pid {}) ended as it was interrupted", session.pid()));
-        }
-        match stage.outcome {
-            Some(Outcome::Raised) if stage.signals > 0 => ("interrupted", "it was interrupted in the child".to_owned()),
-            Some(_) => ("cancelled", "the child ended it when it was told to".to_owned()),
-            None => ("abandoned", "nobody waits for it, and it may go on".to_owned()),
+        let pid = session.pid();
+        match self.0.get().fate(error.kind() == Kind::Died) {
+            Fate::Killed => {
+                let grace = session.grace().as_secs_f64();
+                ("killed", format!("the child (pid {pid}) did not stop within {grace} s and was killed"))
+            }
+            Fate::Died => ("killed", format!("the child (pid {pid}) ended as it was interrupted")),
+            Fate::Interrupted => ("interrupted", "it was interrupted in the child".to_owned()),
+            Fate::Cancelled => ("cancelled", "the child ended it when it was told to".to_owned()),
+            Fate::Abandoned => ("abandoned", "nobody waits for it, and it may go on".to_owned()),
         }
     }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use saranwrap::child::Command;
 use saranwrap::error::{Error, Kind};
-use saranwrap::sys::{fork, inherit, process};
+use saranwrap::sys::{fd, fork, inherit, process};
 use saranwrap::zygote::{self, Asked, Birth, Births};
 
 use crate::ahead::lock;
@@ -179,7 +179,7 @@ fn be_born(py: Python<'_>, mut birth: Birth, births: &mut Option<Births>) -> PyR
 fn prepare_spare(rehearse: &Bound<'_, PyAny>, births: &mut Option<Births>) -> PyResult<()> {
     let py = rehearse.py();
     let Some(waiting) = births else { return Ok(()) };
-    let leash = waiting.leash().ok().filter(|_| cannot(None).is_none());
+    let leash = fd::socketpair().ok().filter(|_| cannot(None).is_none());
     let Some((ours, theirs)) = leash else {
         waiting.do_without_spare();
         return Ok(());

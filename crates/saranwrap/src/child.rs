@@ -15,6 +15,7 @@
 
 mod command;
 mod gifts;
+mod stopping;
 mod voices;
 mod watcher;
 
@@ -36,8 +37,12 @@ pub use command::{Carrier, Command};
 pub(crate) use gifts::Beginning;
 use gifts::receive_gifts;
 pub use gifts::{KNOWS_RING, KNOWS_STREAM, Preamble, STDIN_MARK};
+pub use stopping::{Fate, Stage};
 pub use voices::{Destination, Says, Voice, Voices};
 use watcher::Watcher;
+
+/// A child that does not greet within this time is not going to.
+pub const GREETING: Duration = Duration::from_secs(60);
 
 /// How long a child that nobody holds any more may outlive its link.
 const GRACE: Duration = Duration::from_secs(2);

@@ -5,18 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::child::{Carrier, Child, Command, Says, adopt_link};
+use crate::child::{Carrier, Child, Command, GREETING, Says, adopt_link};
 use crate::message::Hello;
 use crate::remote::shared::{Limits, Shared};
+use crate::remote::surroundings::surroundings;
 use crate::remote::{Offer, Result, Session};
 use crate::sys::{process, signals};
 
 /// The environment variable that tells a program that it was started as a child, by the id of its parent.  A process that the child
 /// starts inherits it, and has another parent.
 const MARK: &str = "SARANWRAP_PARENT";
-
-/// A child that does not greet within this time is not going to.
-const GREETING: Duration = Duration::from_secs(60);
 
 /// How to start a Rust program whose values are to be used.
 ///
@@ -57,41 +55,7 @@ impl Program {
         self
     }
 
-    /// Set an environment variable; all others are ours.
-    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.command.set_env(name.into(), value.into());
-        self
-    }
-
-    /// The directory that it starts in.
-    pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.command.cwd = Some(directory.into());
-        self
-    }
-
-    /// What carries the frames.
-    pub fn carrier(mut self, carrier: Carrier) -> Self {
-        self.command.carrier = carrier;
-        self
-    }
-
-    /// Where its output goes.
-    pub fn says(mut self, says: Says) -> Self {
-        self.command.says = says;
-        self
-    }
-
-    /// How long each call may take; without this, for ever.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.limits.timeout = Some(limit);
-        self
-    }
-
-    /// How long a call that took too long may go on after it was cancelled, before its process is killed.  A second without this.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.limits.grace = grace;
-        self
-    }
+    surroundings!();
 
     /// Start it.
     ///

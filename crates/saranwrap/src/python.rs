@@ -7,16 +7,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::agent::{self, Native};
-use crate::child::{Carrier, Child, Command, Says};
+use crate::child::{Carrier, Child, Command, GREETING, Says};
 use crate::error::Kind;
 use crate::message::Hello;
 use crate::remote::shared::{Limits, Shared};
+use crate::remote::surroundings::surroundings;
 use crate::remote::{Encoder, Fault, IntoRemote, Own, Proxy, Result, Session};
 use crate::wire::Writer;
 use home::Home;
-
-/// A child that does not greet within this time is not going to.
-const GREETING: Duration = Duration::from_secs(60);
 
 /// How to start an interpreter.
 ///
@@ -74,17 +72,7 @@ impl Python {
         self
     }
 
-    /// Set an environment variable; all others are ours.
-    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.command.set_env(name.into(), value.into());
-        self
-    }
-
-    /// The directory that it starts in.
-    pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.command.cwd = Some(directory.into());
-        self
-    }
+    surroundings!();
 
     /// Add a directory to import from, ahead of the interpreter's own.
     pub fn path(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -98,34 +86,9 @@ impl Python {
         self
     }
 
-    /// What carries the frames.
-    pub fn carrier(mut self, carrier: Carrier) -> Self {
-        self.command.carrier = carrier;
-        self
-    }
-
-    /// Where its output goes.
-    pub fn says(mut self, says: Says) -> Self {
-        self.command.says = says;
-        self
-    }
-
     /// How long either process may look for what it waits for before it sleeps; without this, each finds out what is worth it.
     pub fn spin(mut self, bound: Duration) -> Self {
         self.spin = Some(bound);
-        self
-    }
-
-    /// How long each call may take; without this, for ever.  [`Proxy::with_timeout`] shortens it.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.limits.timeout = Some(limit);
-        self
-    }
-
-    /// How long a call that took too long may go on after it was cancelled and interrupted, before its process is killed.  A second
-    /// without this.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.limits.grace = grace;
         self
     }
 

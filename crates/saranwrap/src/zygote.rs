@@ -176,9 +176,13 @@ impl Zygote {
 
     /// The spares, once all is heard that is on its way.
     fn heard_of(&self) -> MutexGuard<'_, Spares> {
+        self.listen(Instant::now() + TELLING, |spares| spares.owed <= 0)
+    }
+
+    /// Hear of spares until it is enough, at most until then.
+    fn listen(&self, until: Instant, enough: impl Fn(&Spares) -> bool) -> MutexGuard<'_, Spares> {
         let mut spares = self.known();
-        let until = Instant::now() + TELLING;
-        while spares.owed > 0 {
+        while !enough(&spares) {
             let mut fds = [PollFd::new(&self.control, PollFlags::IN)];
             match poll(&mut fds, Some(until)) {
                 Ok(Polled::Ready) if spares.hear(&self.control) => {}
@@ -222,11 +226,8 @@ impl Zygote {
         let failed = |error| Error::os("could not hear from the zygote", error);
         let Some((word, pid)) = fd::recv_signed(ours).map_err(failed)? else { return Err(self.died()) };
         fd::ask_for_sender(ours, false).map_err(failed)?;
-        let mut spares = self.known();
         // If it was a spare, it said so before it answered.
-        while poll(&mut [PollFd::new(&self.control, PollFlags::IN)], Some(Instant::now())).is_ok_and(is_ready)
-            && spares.hear(&self.control)
-        {}
+        let mut spares = self.listen(Instant::now(), |_| false);
         spares.pids.retain(|&spare| spare != pid);
         // Whatever the answer is, it is followed by a word of the next spare.
         spares.owed += 1;
@@ -252,10 +253,6 @@ impl Zygote {
     fn stuck(&self) -> Error {
         Error::new(Kind::TimedOut, format!("the zygote (pid {}) does not answer", self.pid()))
     }
-}
-
-fn is_ready(polled: Polled) -> bool {
-    matches!(polled, Polled::Ready)
 }
 
 impl Spares {

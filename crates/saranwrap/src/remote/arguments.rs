@@ -7,6 +7,7 @@ use super::encode::Encoder;
 use super::fault::{Fault, Result};
 use super::session::Session;
 use super::shared::Shared;
+use super::tuples::each_tuple;
 use super::value::Value;
 
 /// What a function is called with: a tuple of values, or one with named ones behind it by [`args`].
@@ -204,17 +205,8 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! {
-    ()
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-}
+tuples! { () }
+each_tuple!(tuples);
 
 impl Arguments for Vec<Value> {
     fn write(self, out: &mut Encoder<'_>) -> Result<()> {

@@ -10,8 +10,8 @@ use super::decode::Decoder;
 use super::fault::{Fault, Result};
 use super::host::Serving;
 use super::shared::{Shared, Wait, lock};
-use super::stopping::Stage;
 use super::value::Value;
+use crate::child::Stage;
 use crate::error::{Error, Kind, Result as LinkResult};
 use crate::host::{GivenUp, Outcome};
 use crate::link::Front;
@@ -104,7 +104,7 @@ struct Flying {
 impl Flying {
     /// Tell that nobody waits for it any more.
     fn give_up(self, session: &Shared, died: bool) {
-        let story = self.ending.map(|ending| ending.stage.story(session, died)).unwrap_or_default();
+        let story = self.ending.map(|ending| session.story(ending.stage, died)).unwrap_or_default();
         self.flight.slot.put(Err(session.late(&self.flight.wait, &self.flight.body, &story).into()));
     }
 }
@@ -191,7 +191,7 @@ impl Courier {
         drop(answer);
         if let Some(ending) = ending.filter(Ending::is_late) {
             drop(session.take_back(&flight.held));
-            let story = ending.stage.ended(outcome).story(session, false);
+            let story = session.story(ending.stage.ended(outcome), false);
             return flight.slot.put(Err(session.late(&flight.wait, &flight.body, &story).into()));
         }
         match read {
@@ -223,7 +223,7 @@ impl Courier {
             if let Some(ending) = flying.ending.as_mut().filter(|ending| ending.due <= now) {
                 let is_behind = session.link.is_behind(id);
                 let call = GivenUp { why: &ending.why, since: ending.since, is_behind };
-                match ending.stage.push(session, &call) {
+                match session.push(&mut ending.stage, &call) {
                     Some(due) => ending.due = due,
                     None => over.push(id),
                 }

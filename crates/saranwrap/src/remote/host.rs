@@ -16,8 +16,8 @@ use super::proxy::Proxy;
 use super::raised::Raised;
 use super::shared::Shared;
 use super::steps::link_error;
-use super::stopping::Stage;
 use super::value::Value;
+use crate::child::Stage;
 use crate::error::{Error, Result as LinkResult};
 use crate::host::{Applied, GivenUp, Host, Outcome};
 use crate::op::{Op, Request};
@@ -328,7 +328,7 @@ impl Host for Serving<'_> {
 
     fn given_up(&self, call: &GivenUp<'_>) -> Option<Instant> {
         let mut stage = self.stage.get();
-        let due = stage.push(self.session, call);
+        let due = self.session.push(&mut stage, call);
         self.stage.set(stage);
         due
     }

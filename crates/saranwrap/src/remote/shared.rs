@@ -19,9 +19,9 @@ use super::raised::{ClassName, Raised};
 use super::session::Session;
 use super::value::Value;
 use crate::arena::{Arena, BLOCK};
-use crate::child::Child;
+use crate::child::{Child, Fate, Stage};
 use crate::error::{Error, Kind, Result as LinkResult};
-use crate::host::Outcome;
+use crate::host::{GivenUp, Outcome};
 use crate::link::Link;
 use crate::message::Hello;
 use crate::op::{Op, Request};
@@ -107,6 +107,24 @@ impl Shared {
     pub(crate) fn greet(&self, hello: Hello, patience: Duration) -> LinkResult<()> {
         let greeted = self.link.hello(&hello, Some(Instant::now() + patience));
         greeted.map(drop).map_err(|error| self.broken(error))
+    }
+
+    /// Do what is due to make a call end; see [`Stage::push`].
+    pub(crate) fn push(&self, stage: &mut Stage, call: &GivenUp<'_>) -> Option<Instant> {
+        // A parent is only told: what its threads do is no business of the child's.
+        stage.push(self.child.as_ref()?, self.limits.grace, call)
+    }
+
+    /// What it took to end a call.
+    pub(crate) fn story(&self, stage: Stage, died: bool) -> String {
+        let story = match stage.fate(died) {
+            Fate::Killed => return format!("the child did not stop within {:?} and was killed", self.limits.grace),
+            Fate::Died => "the child ended as it was interrupted",
+            Fate::Interrupted => "it was interrupted in the child",
+            Fate::Cancelled => "the child ended it when it was told to",
+            Fate::Abandoned => "nobody waits for it, and it may go on",
+        };
+        story.to_owned()
     }
 
     /// In a child: serve until the parent is gone.
@@ -247,7 +265,7 @@ impl Shared {
     fn explain(&self, error: Error, host: &Serving<'_>, wait: &Wait, body: &[u8]) -> Error {
         let stage = host.stage();
         if stage.is_late(&error) {
-            return self.late(wait, body, &stage.story(self, error.kind() == Kind::Died));
+            return self.late(wait, body, &self.story(stage, error.kind() == Kind::Died));
         }
         self.broken(error)
     }

@@ -79,11 +79,6 @@ impl Births {
         matches!(self.spare, Spare::Us(_))
     }
 
-    /// Before a fork: the two ends of what tells of a spare's end.
-    pub fn leash(&self) -> std::io::Result<(OwnedFd, OwnedFd)> {
-        fd::socketpair()
-    }
-
     /// In a zygote, after the fork of a spare: leave the requests to that.
     pub fn leave_to_spare(&mut self, leash: OwnedFd) {
         self.spare = Spare::Waits(leash);

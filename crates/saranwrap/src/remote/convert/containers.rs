@@ -1,5 +1,6 @@
 //! Tuples, sequences, sets and maps.  A list, dict or set of the other side's is fetched by value.
 
+use super::super::tuples::each_tuple;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
@@ -121,16 +122,7 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! {
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-}
+each_tuple!(tuples);
 
 impl<T: IntoRemote> IntoRemote for Vec<T> {
     fn into_remote(self, out: &mut Encoder<'_>) -> Result<()> {
