@@ -575,6 +575,20 @@ def test_a_failure_that_nobody_asked_for_is_told(p, monkeypatch):
     assert told == ["forgotten"]
 
 
+def test_what_is_told_of_a_failure_can_be_kept_though_the_collector_took_the_failure(p, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: told.append(what.exc_value))
+    for _ in range(20):
+        with pipeline(p) as q:
+            forgotten = q.boom("forgotten")
+        circle = [forgotten]
+        circle.append(circle)
+        # The exception itself is in the circle, too.
+        forgotten = circle = None
+        gc.collect()
+    assert [(type(error), str(error)) for error in told] == [(ValueError, "forgotten")] * 20
+
+
 def test_flush_raises_what_statements_raised_so_far(p):
     with pipeline(p) as q:
         q.boom("at once")

@@ -213,6 +213,24 @@ def _set(exc: BaseException, space: dict[str, Any], name: str, value: Any) -> No
     space[name] = value
 
 
+def last_words(exc: BaseException, args: tuple[Any, ...], traceback: types.TracebackType | None) -> BaseException:
+    """What is told in place of an exception that nobody asked for, while it goes: another one like it.
+
+    It goes where the collector of cycles takes it apart, before or after this. Whoever is told keeps what he is told, and would have an
+    exception without arguments, whose text the interpreter cannot make.
+    """
+    told = _new(type(exc), args)
+    for note in _space(exc).get("__notes__", ()):
+        told.add_note(note)
+    try:
+        positions = frames(traceback)
+    except AttributeError:
+        # Taken apart already.
+        return told
+    _put(told, "__traceback__", build_traceback(positions))
+    return told
+
+
 def in_context(exc: BaseException, handled: BaseException) -> None:
     """Note that `exc` was raised while `handled` was being handled here: it stands behind all that `exc` has behind it."""
     if HOME not in exc.__dict__:

@@ -86,6 +86,7 @@ names! {
     HANDLED = "sys"."exception";
     IN_CONTEXT = "saranwrap._exceptions"."in_context";
     TRACEBACK_BUILD = "saranwrap._exceptions"."build_traceback";
+    LAST_WORDS = "saranwrap._exceptions"."last_words";
     TRACEBACK_FRAMES = "saranwrap._exceptions"."frames";
     // What the child does beyond the plain operations.
     SIGNATURE = "inspect"."signature";

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyString, PyTuple};
@@ -55,6 +54,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Failure {
     pub(crate) error: Py<PyAny>,
     /// As it came: each raise adds to the traceback, and the next one begins anew.
+    /// Its arguments: the collector may take them from it.
+    args: Py<PyAny>,
     pub(crate) traceback: Option<Py<PyAny>>,
     /// Whether anybody has been told.
     pub(crate) seen: AtomicBool,
@@ -214,6 +215,7 @@ impl Promise {
 impl Failure {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.error)?;
+        visit.call(&self.args)?;
         visit.call(&self.traceback)
     }
 }
@@ -221,21 +223,14 @@ impl Failure {
 impl Failure {
     pub(crate) fn new<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let traceback = error.getattr("__traceback__").ok().filter(|traceback| !traceback.is_none());
+        // Looked up now: a destructor imports nothing.
+        names::LAST_WORDS.get(error.py())?;
+        let args = error.getattr("args")?.unbind();
         let seen = AtomicBool::new(false);
-        Bound::new(error.py(), Self { error: error.clone().unbind(), traceback: traceback.map(Bound::unbind), seen })
-    }
-}
-
-impl Failure {
-    /// The error; another one in its place, if the collector of cycles has cleared it before: it has no arguments then, and the
-    /// interpreter would read them for its text.
-    fn error_to_tell(&self, py: Python<'_>) -> PyErr {
-        let error = self.error.bind(py);
-        if error.getattr("args").is_ok_and(|args| args.is_none()) {
-            let kind = error.get_type().name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
-            return PyRuntimeError::new_err(format!("a step of a pipeline failed with {kind}, which nobody asked for"));
-        }
-        PyErr::from_value(error.clone())
+        Bound::new(
+            error.py(),
+            Self { error: error.clone().unbind(), args, traceback: traceback.map(Bound::unbind), seen },
+        )
     }
 }
 
@@ -244,7 +239,12 @@ impl Drop for Failure {
     fn drop(&mut self) {
         if !self.seen.load(Ordering::Relaxed) {
             // After the end of the interpreter there is nobody to tell.
-            Python::try_attach(|py| self.error_to_tell(py).write_unraisable(py, None));
+            Python::try_attach(|py| {
+                // Not the error itself: the collector may be taking it apart.
+                let told =
+                    names::LAST_WORDS.get(py).and_then(|words| words.call1((&self.error, &self.args, &self.traceback)));
+                told.map_or_else(|error| error, PyErr::from_value).write_unraisable(py, None);
+            });
         }
     }
 }
