@@ -119,6 +119,9 @@ names! {
     ENTER_DEADLINE = "saranwrap._deadlines"."enter";
     LEAVE_DEADLINE = "saranwrap._deadlines"."leave";
     RUN = "saranwrap._serving"."run";
+    GC_IS_ENABLED = "gc"."isenabled";
+    GC_DISABLE = "gc"."disable";
+    GC_ENABLE = "gc"."enable";
     CALM = "saranwrap._serving"."calm";
     // Iteration in batches.
     READ_AHEAD = "saranwrap._ahead"."TYPES";

@@ -115,15 +115,18 @@ pub(crate) fn interrupts(session: &Bound<'_, Session>, raise_in: Option<&Bound<'
     let py = session.py();
     // What fails here fails again where somebody waits.
     let _ = session.get().link().decline_cancelled(&PyHost::new(session));
-    let (here, others) = session.get().link().interrupts();
+    let Some(raise_in) = raise_in else { return Ok(session.get().link().interrupts().0) };
+    let stopped = names::STOPPED.get(py)?;
     // What raises is C code, so that this thread keeps the interpreter: no other one can come to the end of its call, and begin the next
-    // one, between the look and the exception.
-    if let Some(raise_in) = raise_in {
-        for thread in others {
-            raise_in.call1((thread, names::STOPPED.get(py)?))?;
-        }
+    // one, between the look and the exception. The collector of cycles would run code of others in between.
+    let collects = names::GC_IS_ENABLED.get(py)?.call0()?.is_truthy()?;
+    names::GC_DISABLE.get(py)?.call0()?;
+    let (here, others) = session.get().link().interrupts();
+    let raised = others.into_iter().try_for_each(|thread| raise_in.call1((thread, stopped)).map(drop));
+    if collects {
+        names::GC_ENABLE.get(py)?.call0()?;
     }
-    Ok(here)
+    raised.map(|()| here)
 }
 
 /// Several threads are going to serve. To be said before the first of them does.
