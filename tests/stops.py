@@ -153,6 +153,12 @@ def meets(count):
     return threading.get_ident()
 
 
+def meets_on_main(count):
+    """Whether it is the main thread's call, told once all of them are running: each on a thread of its own."""
+    barriers[count].wait(30)
+    return is_main()
+
+
 def nested(function):
     before = threading.get_ident()
     return before, function(), threading.get_ident()

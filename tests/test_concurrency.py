@@ -153,12 +153,8 @@ def test_calls_of_several_threads_overlap():
 def test_one_of_the_threads_is_the_main_one():
     remote = saranwrap.wrap(stops, concurrency=2)
     remote.barrier(2)
-
-    def work(_):
-        remote.meets(2)
-        return remote.is_main()
-
-    assert True in [remote.is_main() for _ in range(50)] + at_once(2, work)
+    with timeout(60):
+        assert sorted(at_once(2, lambda _: remote.meets_on_main(2))) == [False, True]
 
 
 def test_the_calls_of_a_chain_stay_on_their_thread_on_both_sides():
