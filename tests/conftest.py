@@ -24,6 +24,13 @@ def of_the_native_child(why: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(os.environ.get("SARANWRAP_CHILD") == "agent", reason=f"the portable child: {why}")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def long_lived() -> None:
+    """What is there before the tests of a module stays: the janitor need not look through it twice for each of them."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=["cold", "warm"])
 def every_start(request, monkeypatch):
     """The same for a child that starts an interpreter and for one that is forked; also in programs that the test starts."""

@@ -386,18 +386,18 @@ def test_a_deadline_of_the_block_bounds_what_is_awaited(run):
 
 def test_a_deadline_of_the_child_bounds_what_is_awaited(run):
     async def main():
-        async with aio.wrapped(awaited, timeout=0.1) as m:
+        async with aio.wrapped(awaited, timeout=0.5) as m:
             box = await m.make()
             with pytest.raises(saranwrap.CallTimeout) as caught:
                 await box.forever()
             return caught.value.stopped, caught.value.seconds, await box.add(1, 2)
 
-    assert run(main) == ("interrupted", 0.1, 3)
+    assert run(main) == ("interrupted", 0.5, 3)
 
 
 def test_what_does_not_stop_is_killed(run):
     async def main():
-        async with aio.wrapped(stops, timeout=0.1, grace=0.2) as m:
+        async with aio.wrapped(stops, timeout=0.5, grace=0.2) as m:
             with pytest.raises(saranwrap.CallTimeout, match="did not stop within 0.2 s and was killed") as caught:
                 await m.stubborn()
             with pytest.raises(saranwrap.ChildDied, match="SIGKILL"):

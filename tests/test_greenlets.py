@@ -173,7 +173,7 @@ saranwrap.close(box)
 def test_what_does_not_stop_is_killed_and_the_others_run_meanwhile(run):
     body = """
 from tests import stops
-remote, turns = saranwrap.wrap(stops, timeout=0.1, grace=0.3), []
+remote, turns = saranwrap.wrap(stops, timeout=0.5, grace=0.3), []
 def tick():
     while True:
         turns.append(1)
@@ -183,7 +183,7 @@ try:
     remote.stubborn()
 except saranwrap.CallTimeout as error:
     print(error.stopped, len(turns) > 10)
-remote = saranwrap.wrap(stops, timeout=0.1)
+remote = saranwrap.wrap(stops, timeout=0.5)
 for function in stops.BLOCKING:
     try:
         getattr(remote, function.__name__)()
