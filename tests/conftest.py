@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import hypothesis  # noqa: F401  it asks the collector who refers to what, so it comes before anything is kept from that
 import pytest
 from saranwrap import _zygote
 

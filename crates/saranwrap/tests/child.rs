@@ -8,7 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use saranwrap::child::Voice;
+use saranwrap::child::{Fate, Stage, Voice};
+use saranwrap::error::Error;
+use saranwrap::host::GivenUp;
 use saranwrap::message::Hello;
 use saranwrap::sys::fd::{PollFd, PollFlags, Polled, poll};
 use saranwrap::sys::process::pidfd_open;
@@ -252,6 +254,21 @@ fn a_child_ends_with_its_parent_whatever_it_is_doing() {
     let grandchild = pidfd_open(toy.number("spawn-stuck", 0).unwrap() as u32).unwrap();
     child.kill().unwrap();
     until_ready(grandchild);
+}
+
+#[test]
+fn who_does_not_wait_on_the_link_looks_often_whether_a_killed_child_has_ended() {
+    let _alone = alone();
+    let (child, link) = Child::spawn(&shell("exec sleep 1000")).unwrap();
+    let (late, since) = (Error::new(Kind::TimedOut, "it took too long"), Instant::now());
+    let call = GivenUp { why: &late, since, is_behind: false };
+    let mut stage = Stage::default();
+    let again = stage.push(&child, Duration::ZERO, &call).unwrap();
+    assert_eq!(stage.fate(false), Fate::Killed);
+    assert!(again < Instant::now() + Duration::from_secs(1));
+    assert_eq!(child.wait(None), Some(Exit::Signal(libc::SIGKILL)));
+    drop((child, link));
+    no_trace();
 }
 
 #[test]

@@ -14,6 +14,11 @@ const COOPERATION: Duration = Duration::from_millis(1);
 /// only the first that finds the call raises.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long to wait after so many attempts: little at first.
+fn pause_after(attempts: u32) -> Duration {
+    PAUSE.min(COOPERATION * (1 << attempts.min(8)))
+}
+
 /// A child that was killed has ended within this time.
 const DYING: Duration = Duration::from_secs(5);
 
@@ -21,7 +26,10 @@ const DYING: Duration = Duration::from_secs(5);
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Stage {
     signals: u32,
-    killed: bool,
+    /// When the child was killed.
+    killed: Option<Instant>,
+    /// How often its end has been looked for since.
+    looks: u32,
     /// When more is to be done: what the child asks meanwhile does not hasten it.
     due: Option<Instant>,
     /// How the call ended in the child, if it did.
@@ -55,21 +63,30 @@ impl Stage {
         let next = if now >= end {
             // What is only not wanted any more is not worth a child's life, whose objects may be wanted.  And the child may be busy
             // with what somebody else asked, who has all the time.
-            if is_behind || self.killed || why.kind() != Kind::TimedOut || child.kill().is_err() {
+            if is_behind || why.kind() != Kind::TimedOut {
                 return None;
             }
-            self.killed = true;
-            now + DYING
+            self.kill(child, now)?
         } else if why.kind() == Kind::TimedOut && self.signals == 0 && now < since + COOPERATION {
             end.min(since + COOPERATION)
         } else {
             // A child that has ended meanwhile shows on the link.
             let _ = child.signal(libc::SIGINT);
             self.signals += 1;
-            end.min(now + PAUSE.min(COOPERATION * (1 << self.signals.min(8))))
+            end.min(now + pause_after(self.signals))
         };
         self.due = Some(next);
         Some(next)
+    }
+
+    /// Kill the child, and say when to look whether it has ended.  Whoever waits on the link sees its end there, but not everybody does.
+    fn kill(&mut self, child: &Child, now: Instant) -> Option<Instant> {
+        if self.killed.is_none() {
+            child.kill().ok()?;
+        }
+        let last = *self.killed.get_or_insert(now) + DYING;
+        self.looks += 1;
+        (now < last).then(|| last.min(now + pause_after(self.looks)))
     }
 
     /// The call has ended in the child.
@@ -80,13 +97,13 @@ impl Stage {
 
     /// Whether this error of the link means that the call took too long.
     pub fn is_late(&self, error: &Error) -> bool {
-        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && (self.killed || self.signals > 0))
+        error.kind() == Kind::TimedOut || (error.kind() == Kind::Died && (self.killed.is_some() || self.signals > 0))
     }
 
     /// What it took to end the call, where the link has ended by a death or goes on.
     pub fn fate(&self, died: bool) -> Fate {
         match self.outcome {
-            _ if self.killed => Fate::Killed,
+            _ if self.killed.is_some() => Fate::Killed,
             _ if died => Fate::Died,
             Some(Outcome::Raised) if self.signals > 0 => Fate::Interrupted,
             Some(_) => Fate::Cancelled,
