@@ -302,6 +302,16 @@ def test_what_is_wrong_is_said_at_once(start):
         start(venv="/nowhere")
 
 
+@pytest.mark.parametrize(
+    "start", [lambda **given: saranwrap.Executor(1, **given), lambda **given: saranwrap.isolated(**given)(print)]
+)
+def test_functions_run_in_native_children(start):
+    with pytest.raises(saranwrap.Refused, match="portable child"):
+        start(child="agent")
+    with pytest.raises(saranwrap.Refused, match="3.11 or newer"):
+        start(python=older().path)
+
+
 def test_event_loops(environment):
     import asyncio
 

@@ -264,7 +264,7 @@ class Executor(Interface):
         if max_workers is None:
             max_workers = len(os.sched_getaffinity(0))
         _check(max_workers, mp_context, initializer, max_tasks_per_child, on_death)
-        settings = _settings.complete(trust=trust, spin=spin, **surroundings)
+        settings = _settings.complete_native(trust=trust, spin=spin, **surroundings)
         prepare = None if initializer is None else (initializer, tuple(initargs))
         self._max_workers = max_workers
         self._pid = os.getpid()

@@ -66,7 +66,7 @@ def isolated(
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be greater than 0, not {limit!r}")
     # Whoever limits a call wants it to end: there is no grace.
-    settings = _settings.complete(trust=trust, grace=0.0, **surroundings)
+    settings = _settings.complete_native(trust=trust, grace=0.0, **surroundings)
     limits = timeout, memory, max_tasks_per_child
     if function is None:
         return lambda function: _isolate(function, settings, limits)

@@ -35,7 +35,7 @@ class Runner:
     """A child for one task at a time. It is started for the first, and anew when it has ended.
 
     Args:
-        settings: of its `Child`.
+        settings: of its `Child`, which is a native one.
         prepare: what a new child does first: a function and its arguments.
         most: after how many tasks it ends; None means never.
     """
@@ -73,10 +73,7 @@ class Runner:
         if self.alive:
             return
         self.close()
-        # What it runs there is this package.
-        settings = self._settings.copy()
-        settings["child"] = "native"
-        child = Child(**settings)
+        child = Child(**self._settings)
         tasks = child.wrap_module("saranwrap._tasks")
         self._send = tasks.run if self._settings["trust"] else tasks.run_plain
         self._child, self._done, self._knows_key = child, 0, False

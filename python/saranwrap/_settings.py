@@ -148,10 +148,22 @@ def complete(**given: Unpack[Settings]) -> Settings:
         raise ValueError(f"heartbeat must be seconds above 0 or None, not {heartbeat!r}")
     _check_start(settings["env"], settings["cwd"])
     _check_path(settings["path"])
-    _check_interpreter(settings)
     if _wanted(settings["child"]) not in {"auto", "native", "agent"}:
         raise ValueError(f'child must be "auto", "native" or "agent", not {_wanted(settings["child"])!r}')
+    _check_interpreter(settings)
     return settings
+
+
+def complete_native(**given: Unpack[Settings]) -> Settings:
+    """The same for children that run code of this package, which the portable child has not.
+
+    Raises:
+        Refused: the portable child was asked for, or the interpreter needs it.
+    """
+    if given.get("child") == "agent":
+        raise Refused('functions cannot run in the portable child (child="agent"): it has nothing of this package')
+    given["child"] = "native"
+    return complete(**given)
 
 
 def _check_interpreter(settings: Settings) -> None:
@@ -165,7 +177,8 @@ def _check_interpreter(settings: Settings) -> None:
         from saranwrap import _requirements
 
         _requirements.read(settings["requirements"])
-    _interpreters.resolve(settings["python"], settings["venv"])
+    interpreter = _interpreters.resolve(settings["python"], settings["venv"])
+    _interpreters.which_child(interpreter, _wanted(settings["child"]))
 
 
 def _interpreter(settings: Settings) -> Interpreter | None:
