@@ -14,6 +14,10 @@ import pytest
 import saranwrap
 from saranwrap import _arrow
 
+from tests.conftest import of_the_native_child
+
+pytestmark = of_the_native_child("columns do not cross by value there")
+
 pa = pytest.importorskip("pyarrow", reason="the extra saranwrap[arrow] is not installed")
 pc = pytest.importorskip("pyarrow.compute")
 

@@ -10,7 +10,17 @@ import saranwrap
 from saranwrap import CallTimeout, timeout
 
 from tests import stops
-from tests.conftest import settled
+from tests.conftest import of_the_native_child, settled
+
+#: Every way to serve.
+EACH = [
+    "serial",
+    *(
+        pytest.param(more, marks=of_the_native_child("it serves one call at a time, on its main thread"))
+        for more in (2, "asyncio")
+    ),
+]
+KNOWS_NOTHING = "the package that its code imports knows nothing of the call that is served"
 
 
 def at_once(count, work):
@@ -44,6 +54,7 @@ def end_of(child):
     return died.returncode, died.signal
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_a_child_ends_in_order_while_a_thread_of_it_is_in_the_middle_of_a_call(capfd):
     child = saranwrap.Child(concurrency=2)
     remote = child.wrap(stops)
@@ -77,7 +88,7 @@ def test_a_serial_child_serves_everything_on_its_main_thread():
     assert at_once(8, lambda _: remote.is_main()) == [True] * 8
 
 
-@pytest.mark.parametrize("concurrency", ["serial", 2, "asyncio"])
+@pytest.mark.parametrize("concurrency", EACH)
 def test_two_threads_may_call_into_each_other_s_children(concurrency):
     one, other = (saranwrap.wrap(stops, concurrency=concurrency) for _ in range(2))
     met = threading.Barrier(2)
@@ -94,26 +105,33 @@ def test_two_threads_may_call_into_each_other_s_children(concurrency):
         assert at_once(2, lambda number: cross(one, other) if number else cross(other, one)) == [7, 7]
 
 
-def test_what_is_awaited_runs_to_its_end_in_any_child():
-    for concurrency in ("serial", 2, "asyncio"):
-        remote = saranwrap.wrap(stops, concurrency=concurrency)
-        here = threading.get_ident()
-        with timeout(60):
-            assert saranwrap.run(remote.calls_from_task(threading.get_ident)) == (here, here)
-            numbers = remote.numbers(3)
-            assert [saranwrap.run(numbers.__anext__()) for _ in range(3)] == [0, 1, 2]
-            with pytest.raises(StopAsyncIteration):
-                saranwrap.run(numbers.__anext__())
-            with pytest.raises(LookupError, match="as told"):
-                saranwrap.run(remote.fails())
-            with pytest.raises(SystemExit):
-                saranwrap.run(remote.exits())
-            with pytest.raises(TypeError, match="await"):
-                saranwrap.run(remote.note)
-            with timeout(50):
-                assert 0 < saranwrap.run(remote.left_in_task()) <= 50
-            assert saranwrap.run(remote.left_in_task()) <= 60
-        assert saranwrap.run(remote.left_in_task()) is None
+@pytest.mark.parametrize("concurrency", EACH)
+def test_what_is_awaited_runs_to_its_end_in_any_child(concurrency):
+    remote = saranwrap.wrap(stops, concurrency=concurrency)
+    here = threading.get_ident()
+    with timeout(60):
+        assert saranwrap.run(remote.calls_from_task(threading.get_ident)) == (here, here)
+        numbers = remote.numbers(3)
+        assert [saranwrap.run(numbers.__anext__()) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(StopAsyncIteration):
+            saranwrap.run(numbers.__anext__())
+        with pytest.raises(LookupError, match="as told"):
+            saranwrap.run(remote.fails())
+        with pytest.raises(SystemExit):
+            saranwrap.run(remote.exits())
+        with pytest.raises(TypeError, match="await"):
+            saranwrap.run(remote.note)
+
+
+@of_the_native_child(KNOWS_NOTHING)
+@pytest.mark.parametrize("concurrency", ["serial", 2, "asyncio"])
+def test_what_is_awaited_knows_what_is_left(concurrency):
+    remote = saranwrap.wrap(stops, concurrency=concurrency)
+    with timeout(60):
+        with timeout(50):
+            assert 0 < saranwrap.run(remote.left_in_task()) <= 50
+        assert saranwrap.run(remote.left_in_task()) <= 60
+    assert saranwrap.run(remote.left_in_task()) is None
 
 
 def test_only_what_is_remote_can_be_run():
@@ -121,18 +139,19 @@ def test_only_what_is_remote_can_be_run():
         saranwrap.run(object())
 
 
-def test_an_awaited_call_that_takes_too_long_is_cancelled_as_a_task_is():
-    for concurrency in ("serial", "asyncio"):
-        remote = saranwrap.wrap(stops, concurrency=concurrency)
-        with pytest.raises(CallTimeout):
-            timeout(0.1).call(saranwrap.run, remote.sleeps_as_task())
-        assert list(remote.told()) == ["cancelled"]
-        with pytest.raises(CallTimeout) as caught:
-            timeout(0.1).call(saranwrap.run, remote.blocks_the_loop())
-        assert caught.value.stopped == "interrupted"
-        assert saranwrap.run(remote.left_in_task()) is None
+@pytest.mark.parametrize("concurrency", [EACH[0], EACH[2]])
+def test_an_awaited_call_that_takes_too_long_is_cancelled_as_a_task_is(concurrency):
+    remote = saranwrap.wrap(stops, concurrency=concurrency)
+    with pytest.raises(CallTimeout):
+        timeout(0.1).call(saranwrap.run, remote.sleeps_as_task())
+    assert list(remote.told()) == ["cancelled"]
+    with pytest.raises(CallTimeout) as caught:
+        timeout(0.1).call(saranwrap.run, remote.blocks_the_loop())
+    assert caught.value.stopped == "interrupted"
+    assert saranwrap.run(remote.left_in_task()) is None
 
 
+@of_the_native_child(KNOWS_NOTHING)
 def test_what_is_awaited_may_await_over_the_link_again():
     remote = saranwrap.wrap(stops)
     with timeout(60):
@@ -142,6 +161,7 @@ def test_what_is_awaited_may_await_over_the_link_again():
 # ---- threads ----
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_calls_of_several_threads_overlap():
     remote = saranwrap.wrap(stops, concurrency=4)
     remote.barrier(4)
@@ -150,6 +170,7 @@ def test_calls_of_several_threads_overlap():
             assert len(set(at_once(4, lambda _: remote.meets(4)))) == 4
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_one_of_the_threads_is_the_main_one():
     remote = saranwrap.wrap(stops, concurrency=2)
     remote.barrier(2)
@@ -157,6 +178,7 @@ def test_one_of_the_threads_is_the_main_one():
         assert sorted(at_once(2, lambda _: remote.meets_on_main(2))) == [False, True]
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_the_calls_of_a_chain_stay_on_their_thread_on_both_sides():
     remote = saranwrap.wrap(stops, concurrency=4)
 
@@ -172,12 +194,14 @@ def test_the_calls_of_a_chain_stay_on_their_thread_on_both_sides():
         assert at_once(6, work) == [True] * 6
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_more_calls_than_threads_wait_for_their_turn():
     remote = saranwrap.wrap(stops, concurrency=3)
     with timeout(60):
         assert at_once(12, lambda number: [remote.note(number) for _ in range(20)]) == [[n] * 20 for n in range(12)]
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_calls_on_all_threads_are_interrupted_and_nothing_reaches_the_next_ones():
     remote = saranwrap.wrap(stops, concurrency=4)
 
@@ -195,6 +219,7 @@ def test_calls_on_all_threads_are_interrupted_and_nothing_reaches_the_next_ones(
 # ---- an event loop ----
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_tasks_overlap_and_answers_come_out_of_order():
     with saranwrap.Child(concurrency="asyncio") as child:
         meeting = child.wrap(stops).Meeting(10)
@@ -203,6 +228,7 @@ def test_tasks_overlap_and_answers_come_out_of_order():
             assert at_once(10, lambda _: saranwrap.run(meeting.come())) == [0] * 10
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_everything_else_is_served_while_tasks_are_under_way():
     with saranwrap.Child(concurrency="asyncio") as child:
         remote = child.wrap(stops)
@@ -217,6 +243,7 @@ def test_everything_else_is_served_while_tasks_are_under_way():
             thread.join()
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_large_answers_go_while_the_loop_does_other_things():
     remote = saranwrap.wrap_module("asyncio", concurrency="asyncio")
     data = bytes(5_000_000)
@@ -224,6 +251,7 @@ def test_large_answers_go_while_the_loop_does_other_things():
         assert at_once(4, lambda _: saranwrap.run(remote.sleep(0, data)) == data) == [True] * 4
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 @pytest.mark.filterwarnings("ignore:.*was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_call_that_needs_the_loop_that_waits_for_it_is_a_deadlock():
     remote = saranwrap.wrap(stops, concurrency="asyncio")
@@ -234,6 +262,7 @@ def test_a_call_that_needs_the_loop_that_waits_for_it_is_a_deadlock():
     assert saranwrap.run(remote.left_in_task()) is None
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_a_child_that_dies_ends_what_was_awaited():
     remote = saranwrap.wrap(stops, concurrency="asyncio")
     meeting = remote.Meeting(5)
@@ -248,6 +277,7 @@ def test_a_child_that_dies_ends_what_was_awaited():
     assert [type(result) for result in at_once(4, work)] == [saranwrap.ChildDied] * 3 + [type(None)]
 
 
+@of_the_native_child("it serves one call at a time, on its main thread")
 def test_a_loop_of_the_parent_may_use_threads_for_its_waits():
     async def main():
         with saranwrap.Child(concurrency="asyncio") as child:
@@ -262,3 +292,9 @@ def test_a_loop_of_the_parent_may_use_threads_for_its_waits():
 def test_another_concurrency_is_refused(wrong):
     with pytest.raises(ValueError, match="concurrency must be"):
         saranwrap.Child(concurrency=wrong)
+
+
+@pytest.mark.parametrize("wanted", [2, "asyncio"])
+def test_the_portable_child_says_at_once_that_it_is_serial(wanted):
+    with pytest.raises(saranwrap.Refused, match=f"concurrency={wanted!r}.*portable child serves one call at a time"):
+        saranwrap.wrap(stops, child="agent", concurrency=wanted)

@@ -7,6 +7,7 @@ import pytest
 import saranwrap
 
 from tests import awaited, stops
+from tests.conftest import of_the_native_child
 
 
 @pytest.fixture
@@ -191,6 +192,7 @@ def test_a_future_that_waits_for_room_is_bound_too():
             future.cancel()
 
 
+@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_deadline_that_is_not_reached_leaves_nothing():
     with saranwrap.wrapped(stops) as remote, saranwrap.timeout(1000):
         futures = [saranwrap.start(remote.left) for _ in range(10_000)]

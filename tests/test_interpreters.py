@@ -21,6 +21,7 @@ import pytest
 import saranwrap
 from saranwrap import _interpreters, _zygote, aio
 
+from tests.conftest import of_the_native_child
 from tests.other_pythons import older, other
 
 OWN = ".".join(map(str, sys.version_info[:3]))
@@ -331,6 +332,7 @@ def test_another_child_of_the_same_interpreter_takes_the_place_of_a_dead_one(env
 # --- warm starts ------------------------------------------------------------------------------------------------------
 
 
+@of_the_native_child("it is always started cold")
 def test_each_interpreter_has_a_zygote_of_its_own(environment):
     there = other()
     zygotes = len(_zygote.pids())
@@ -343,6 +345,7 @@ def test_each_interpreter_has_a_zygote_of_its_own(environment):
     assert 2 <= len(_zygote.pids()) <= zygotes + 3
 
 
+@of_the_native_child("it is always started cold")
 def test_what_is_preloaded_is_not_looked_for_in_another_interpreter(environment, monkeypatch):
     monkeypatch.setattr(_zygote, "_preloaded", ("nowhere_to_be_found",))
     remote = saranwrap.wrap(sys, venv=environment, start="warm")

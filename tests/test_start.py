@@ -19,8 +19,10 @@ import pytest
 import saranwrap
 from saranwrap import _zygote
 
-from tests.conftest import settled
+from tests.conftest import of_the_native_child, settled
 from tests.test_life import exists
+
+pytestmark = of_the_native_child("it is always started cold, and this is about the other way")
 
 
 def how(p):

@@ -672,6 +672,11 @@ def test_proxied_type_is_the_local_class_where_there_is_one():
     assert saranwrap.proxied_type(p.deque) is type
 
 
+def test_proxied_type_of_a_function():
+    # A class from which functions are made is not taken from a child by its name.
+    assert saranwrap.proxied_type(saranwrap.wrap(collections).namedtuple).__name__ == "function"
+
+
 # --- several ----------------------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,9 @@ def name_of(session: Session, obj: Any) -> Named | None:
     if _absent and id(obj) in _absent.get(session, ()):
         return None
     if isinstance(obj, type) and (name := _type_name(obj)) is not None:
+        if obj in MAKERS_OF_CODE and not session.is_parent and id(obj) not in session.named:
+            # The parent would not take it by its name.
+            return None
         return name if _types_there is None or name in _types_there else None
     name = _class_name(session, obj) if isinstance(obj, type) else _function_name(session, obj)
     if name is not None:

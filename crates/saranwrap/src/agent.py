@@ -324,6 +324,8 @@ for _name in (
 ).split():
     if isinstance(getattr(types, _name, None), type):
         HIDDEN_TYPES[getattr(types, _name)] = _name
+# Of these a parent lets itself be named only those that it has named: a child could have it run code.
+MAKERS_OF_CODE = frozenset(each for each in HIDDEN_TYPES if HIDDEN_TYPES[each] in ("CodeType", "FunctionType", "CellType"))
 HIDDEN_TYPES.update({type(None): "NoneType", type(NotImplemented): "NotImplementedType", type(Ellipsis): "EllipsisType"})
 
 # The types of the language that the parent has, where its interpreter is another one: pairs of module and name.
@@ -407,8 +409,11 @@ def name_of(obj):
                 return "builtins", _TO_WIRE.get(qualname, qualname)
             if vars(builtins).get(qualname) is obj:
                 return is_there(module, qualname, obj)
-        if obj in HIDDEN_TYPES:
-            return is_there("types", HIDDEN_TYPES[obj], obj)
+        if obj in HIDDEN_TYPES and (obj not in MAKERS_OF_CODE or id(obj) in NAMED_OBJECTS):
+            # One that is of the module `types` is not in the parent's list of those of the language.
+            name = is_there("types", HIDDEN_TYPES[obj], obj)
+            if name is not None:
+                return name
     elif not is_class(obj) and type(obj) in METHOD_TYPES and id(obj) in NAMED_OBJECTS:
         return ("builtins", qualname_of(obj)) if find("builtins", qualname_of(obj)) is obj else None
     if id(obj) not in NAMED_OBJECTS:
@@ -676,9 +681,14 @@ def unpickle(data, buffers=()):
         # Texts are what texts are here.
         Unpickler.dispatch = dict(pickle.Unpickler.dispatch)
         Unpickler.dispatch[pickle.BINUNICODE] = _load_text
-        return Unpickler(io.BytesIO(data)).load()
     made = Unpickler(io.BytesIO(data), buffers=buffers) if buffers else Unpickler(io.BytesIO(data))
-    return made.load()
+    try:
+        return made.load()
+    except (ImportError, AttributeError) as error:
+        if LANGUAGE:
+            note = "This was unpickled by Python %s (%s)." % (python_version(), sys.executable)
+            space_of(error).setdefault("__notes__", []).append(note)
+        raise
 
 
 def _load_text(unpickler):
