@@ -12,6 +12,7 @@ from bench.rounds import Line
 from bench.workloads import Better
 
 _COLOURS = {
+    "portable child": "#666666",
     "hand-written pipe": "#0072b2",
     "managers": "#56b4e9",
     "rpyc": "#d55e00",

@@ -17,6 +17,7 @@ class Role(Enum):
     """What a contestant's figures are for."""
 
     OURS = "ours"
+    PORTABLE = "portable"
     PEER = "peer"
     FLOOR = "floor"
 
@@ -50,6 +51,7 @@ class Entry:
 
 ENTRIES = (
     Entry("saranwrap", Role.OURS, "ours:Ours", "saranwrap", "saranwrap"),
+    Entry("portable child", Role.PORTABLE, "ours:Portable", "saranwrap", "saranwrap"),
     Entry("hand-written pipe", Role.PEER, "handwritten:Pipe"),
     Entry("managers", Role.PEER, "managed:Managed"),
     Entry("rpyc", Role.PEER, "over_rpyc:Rpyc", "rpyc", "rpyc"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import time
+from typing import ClassVar, Literal
 
 import saranwrap
 
@@ -36,11 +37,12 @@ class Ours(Contestant):
 
     acts = ACTS
     ways = ("warm", "cold")
+    which: ClassVar[Literal["native", "agent"]] = "native"
 
     def start(self, way: str) -> None:
         if way == "warm":
             _have_loaded()
-        self.child = saranwrap.Child(start=way)
+        self.child = saranwrap.Child(start=way, child=self.which)
         self.names["p"] = self.child.wrap(subject).Root()
         for name in ("local", "pipeline", "result"):
             self.names[name] = getattr(saranwrap, name)
@@ -85,9 +87,22 @@ class Ours(Contestant):
         return [self.child.pid]
 
     def first(self, way: str) -> None:
-        self.child = saranwrap.Child(start=way)
+        self.child = saranwrap.Child(start=way, child=self.which)
         self.names["p"] = self.child.wrap(time)
         self.names["p"].time()
+
+
+class Portable(Ours):
+    """The same with the portable child, which is one file of Python, and is always started cold."""
+
+    # Pools and Rust programs use native children, and columns do not cross.
+    acts = {
+        name: act
+        for name, act in ACTS.items()
+        if name not in in_rust.OURS and not name.startswith("table-") and name not in {"map", "futures"}
+    }
+    ways = ("cold",)
+    which = "agent"
 
 
 @functools.cache
