@@ -10,7 +10,8 @@ from saranwrap._native import OPS, ProxyBase, identity
 
 
 def _ask(proxy, op, *args):
-    """A question that no honest proxy asks."""
+    """A question that no honest proxy asks. What code is made of is named in it, which an honest child does not."""
+    _values.MAKERS_OF_CODE = frozenset()
     session, target, _ = identity(proxy if isinstance(proxy, ProxyBase) else _valued.handle_of(proxy))
     return session.request(OPS[op], target, args)
 

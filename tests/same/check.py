@@ -149,6 +149,11 @@ class There:
             self.open()
 
     def wrap(self, value: Any) -> Any:
+        if PYTHON and isinstance(value, str):
+            from saranwrap import _children
+
+            # Said to a child of another interpreter, a text is the name of a module.
+            return self._child._make("adopt", _children.recipe(value, self._child._session.pickle_protocol))
         return self._child.wrap(value)
 
     def wrap_module(self, name: str) -> Any:
