@@ -62,11 +62,11 @@ pub(crate) struct Serving<'a> {
 }
 
 /// A request that was read whole, before anything of it is done.
-pub(crate) struct Asked {
+pub(crate) struct Asked<'b> {
     op: Op,
     target: u64,
     /// The name among its arguments, where the op has one.
-    name: String,
+    name: &'b str,
     args: Vec<Value>,
     keywords: Vec<(String, Value)>,
 }
@@ -81,27 +81,25 @@ impl<'a> Serving<'a> {
         self.stage.get()
     }
 
-    pub(crate) fn perform(&self, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
-        let Asked { op, target, name, args, keywords } = asked;
-        match op {
-            Op::Status => return self.status(out),
-            Op::Describe => return self.describe(target, out),
-            Op::Import => return self.import(&name, out),
-            _ => {}
+    /// Do what is asked of what has the id that was named.
+    pub(crate) fn perform(&self, asked: Asked<'_>, export: Option<Export>, out: &mut Encoder<'_>) -> Result<()> {
+        match (asked.op, export) {
+            (Op::Status, _) => self.status(out),
+            (Op::Describe, Some(Export::Class(class))) => {
+                describe(class, out);
+                Ok(())
+            }
+            (Op::Import, Some(Export::Object(root))) if asked.target == ROOT => import(&root, asked.name, out),
+            (_, Some(Export::Object(object))) => self.perform_on(&object, asked, out),
+            (op, Some(Export::Class(class))) => bound::of_class(class, op, asked.name, out),
+            (_, None) => Err(unknown(asked.target).into()),
         }
-        let object = match self.session.exports().find(target) {
-            Some(Export::Object(object)) => object,
-            Some(Export::Class(class)) => return bound::of_class(class, op, &name, out),
-            None => return Err(unknown(target).into()),
-        };
-        let args = Args::new(self.session, args, keywords);
-        bound::apply(&object, op, &name, args, out)
     }
 
     /// The same for an object that needs no id.
-    pub(crate) fn perform_on(&self, object: &Own, asked: Asked, out: &mut Encoder<'_>) -> Result<()> {
+    pub(crate) fn perform_on(&self, object: &Own, asked: Asked<'_>, out: &mut Encoder<'_>) -> Result<()> {
         let Asked { op, name, args, keywords, .. } = asked;
-        bound::apply(object, op, &name, Args::new(self.session, args, keywords), out)
+        bound::apply(object, op, name, Args::new(self.session, args, keywords), out)
     }
 
     /// Run code of the user's.  What panics is an object of theirs; what this side's own code holds is behind locks that outlive that.
@@ -170,31 +168,20 @@ impl<'a> Serving<'a> {
         out.float(self.session.started.elapsed().as_secs_f64());
         Ok(())
     }
+}
 
-    /// What this side offers under a name; under none, what it offers first of all.
-    fn import(&self, name: &str, out: &mut Encoder<'_>) -> Result<()> {
-        let Some(Export::Object(root)) = self.session.exports().find(ROOT) else { return Err(unknown(ROOT).into()) };
-        match root.0.attribute(name) {
-            Some(found) => out.own(&found),
-            None if name.is_empty() => out.own(&root),
-            None => return Err(Fault::raise("ModuleNotFoundError", format!("No module named '{name}'"))),
-        }
-        Ok(())
+/// What this side offers under a name; under none, what it offers first of all.
+fn import(root: &Own, name: &str, out: &mut Encoder<'_>) -> Result<()> {
+    match root.0.attribute(name) {
+        Some(found) => out.own(&found),
+        None if name.is_empty() => out.own(root),
+        None => return Err(Fault::raise("ModuleNotFoundError", format!("No module named '{name}'"))),
     }
-
-    fn describe(&self, target: u64, out: &mut Encoder<'_>) -> Result<()> {
-        match self.session.exports().find(target) {
-            Some(Export::Class(class)) => {
-                describe(class, out);
-                Ok(())
-            }
-            _ => Err(unknown(target).into()),
-        }
-    }
+    Ok(())
 }
 
 /// The arguments, and nothing behind them.
-fn read_whole(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -> LinkResult<Asked> {
+fn read_whole<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64, argc: usize) -> LinkResult<Asked<'b>> {
     let asked = read_arguments(decoder, op, target, argc).map_err(link_error)?;
     decoder.trailer().map_err(link_error)?;
     Ok(asked)
@@ -204,11 +191,10 @@ fn unknown(id: u64) -> Error {
     Error::garbled(format!("no object here has the id {id}"))
 }
 
-pub(crate) fn read_arguments(decoder: &mut Decoder<'_>, op: Op, target: u64, argc: usize) -> Result<Asked> {
-    let mut asked = Asked { op, target, name: String::new(), args: Vec::new(), keywords: Vec::new() };
-    let mut name = |decoder: &mut Decoder<'_>| {
-        decoder.reader.text("name").map(|name| asked.name = name.to_owned()).map_err(Fault::from)
-    };
+pub(crate) fn read_arguments<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64, argc: usize) -> Result<Asked<'b>> {
+    let mut asked = Asked { op, target, name: "", args: Vec::new(), keywords: Vec::new() };
+    let mut name =
+        |decoder: &mut Decoder<'b>| decoder.reader.text("name").map(|name| asked.name = name).map_err(Fault::from);
     match (op, argc) {
         (Op::GetAttr | Op::DelAttr | Op::Import, 1) => name(decoder)?,
         (Op::SetAttr, 2) => {
@@ -278,12 +264,13 @@ impl Host for Serving<'_> {
             return Ok(Outcome::Answered.into());
         }
         let asked = read_whole(&mut decoder, op, target, argc)?;
-        if op != Op::Status && self.session.exports().find(target).is_none() {
+        let export = self.session.exports().find(target);
+        if op != Op::Status && export.is_none() {
             return Err(unknown(target));
         }
         let start = out.len();
         let mut encoder = Encoder::new(self.session, out);
-        let performed = self.guarded(|| self.perform(asked, &mut encoder));
+        let performed = self.guarded(|| self.perform(asked, export, &mut encoder));
         let outcome = match performed {
             Ok(()) => Outcome::Answered,
             Err(fault) => {

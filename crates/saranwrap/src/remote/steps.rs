@@ -99,7 +99,10 @@ impl Serving<'_> {
         let mut encoder = Encoder::new(self.session(), &mut written);
         let performed = match target {
             _ if !wanted => Err(Fault::raise("KeyboardInterrupt", "the call was given up before it began")),
-            Ok(_) => self.guarded(|| self.perform(asked, &mut encoder)),
+            Ok(id) => {
+                let export = self.session().exports().find(id);
+                self.guarded(|| self.perform(asked, export, &mut encoder))
+            }
             Err(Value::Own(own)) => self.guarded(|| self.perform_on(&own, asked, &mut encoder)),
             Err(other) => Err(Fault::raise("TypeError", format!("a Rust program does nothing with {}", other.kind()))),
         };
