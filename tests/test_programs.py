@@ -83,7 +83,11 @@ def test_what_goes_wrong_is_raised(counter: Any) -> None:
 def test_it_calls_back(counter: Any) -> None:
     counter.add(4)
     assert counter.sum_of(lambda x: x * 10) == 60
-    with pytest.raises(TypeError, match="`int` is only named here"):
+    # What was only named is asked for when it is called, and goes by reference from then on.
+    assert counter.echo(abs) is abs
+    assert counter.sum_of(abs) == counter.sum_of(abs) == 6
+    assert counter.echo(abs) is abs
+    with pytest.raises(saranwrap.Unreachable, match="the child may not call `<class 'int'>` in the parent"):
         counter.sum_of(int)
 
     def fails(x: int) -> int:
@@ -94,6 +98,48 @@ def test_it_calls_back(counter: Any) -> None:
     assert caught.value.args == (0,)
     with pytest.raises(RuntimeError, match="in the middle of another method"):
         counter.sum_of(lambda _: counter.add(1))
+
+
+def test_what_is_given_twice_arrives_twice(counter: Any) -> None:
+    row = [1]
+    assert saranwrap.local(counter.echo((row, {"row": row}, [row, row]))) == ([1], {"row": [1]}, [[1], [1]])
+    with saranwrap.pipeline(counter) as steps:
+        first = steps.echo(row)
+        second = steps.echo([row, row])
+    assert saranwrap.local(saranwrap.result(first)) == [1]
+    assert saranwrap.local(saranwrap.result(second)) == [[1], [1]]
+
+
+def test_what_changes_while_it_calls_back_is_the_callers_own(counter: Any) -> None:
+    counter.add(3)
+    row = [0]
+
+    def change(x: int) -> int:
+        row.append(x)
+        return len(saranwrap.local(counter.echo(row)))
+
+    assert counter.sum_of(change) == 2 + 3 + 4
+    assert row == [0, 0, 1, 2]
+
+
+def test_what_is_nothing_for_it_is_refused_and_it_goes_on(counter: Any) -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    with pytest.raises(TypeError, match="a container that holds itself has no copy in a Rust program"):
+        counter.echo(itself)
+    large: Any = [0]
+    for _ in range(40):
+        large = [large, large]
+    with pytest.raises(TypeError, match="repeats parts of itself is too large"):
+        counter.echo(large)
+    with pytest.raises(TypeError, match="a pickle is nothing that a Rust program can read"):
+        counter.echo(saranwrap.val(json.JSONEncoder()))
+    with saranwrap.pipeline(counter) as steps:
+        wrong = steps.echo(itself)
+        right = steps.add(1)
+    with pytest.raises(TypeError, match="holds itself"):
+        saranwrap.result(wrong)
+    assert saranwrap.result(right) == 1
 
 
 def test_it_is_administered_as_any_child(counter: Any) -> None:

@@ -350,6 +350,13 @@ impl Session {
         &self.link
     }
 
+    /// Whether containers are given to the other side rather than lent: it is a Rust program, where nothing can become of them that
+    /// would have to be told.
+    pub(crate) fn gives_away(&self) -> bool {
+        let is_python = |peer: &Vec<(String, String)>| peer.iter().any(|(key, _)| key == "child");
+        self.side == Side::Parent && self.peer.get().is_some_and(|peer| !is_python(peer))
+    }
+
     pub(crate) fn side(&self) -> Side {
         self.side
     }

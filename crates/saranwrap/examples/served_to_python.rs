@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use saranwrap::{Fault, Offer, Proxy};
+use saranwrap::{Fault, Offer, Proxy, Value};
 
 /// Counts.
 pub struct Counter {
@@ -41,6 +41,11 @@ impl Counter {
     pub fn sum_of(&self, each: Proxy) -> Result<i64, Fault> {
         use saranwrap::Object;
         (0..self.value).map(|x| each.call((x,))?.extract::<i64>()).sum()
+    }
+
+    /// Whatever it is given, once more.
+    pub fn echo(&self, value: Value) -> Value {
+        value
     }
 
     /// Another one that is as far.

@@ -229,7 +229,6 @@ fn requests_that_break_the_protocol_break_the_link() {
     let lies = [
         ("an unknown op", request(200, 0, b"", 0)),
         ("an object of ours that there is not", request(1, 5, b"\x61x", 1)),
-        ("the root, of which there is none", request(8, 0, b"\x80\xa0", 2)),
         ("a name that is none", request(1, 0, b"\x05", 1)),
         ("no request at all", vec![0xf6]),
         ("a class that there is not", request(13, 1, b"", 0)),
@@ -278,8 +277,10 @@ fn rubbish_comes_to_an_error_or_to_a_value() {
         match lied(if raised { "raise" } else { "answer" }, &bytes) {
             // By chance it may have made sense.
             Ok(_) | Err(Fault::Raised(_)) => {}
-            // An attribute that is a number is no lie, but cannot be called.
-            Err(Fault::Mismatch(what)) => prop_assert!(what.ends_with("cannot be called"), "{what}"),
+            // An attribute that is a number is no lie, but cannot be called; nor is data that only an interpreter reads.
+            Err(Fault::Mismatch(what)) => {
+                prop_assert!(what.ends_with("cannot be called") || what.contains("a Rust program"), "{what}");
+            }
             Err(fault) => prop_assert!(matches!(fault.kind(), Some(Kind::Garbled | Kind::Died)), "{fault}"),
         }
         Ok(())

@@ -92,7 +92,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
             blocks: Vec::new(),
             raising: Vec::new(),
             arguments: &[],
-            given_away: (mode != Mode::Normal).then(AddressMap::default),
+            given_away: (mode != Mode::Normal || session.get().gives_away()).then(AddressMap::default),
             steps: None,
             answers: false,
             told: session.get().told.load(Ordering::Relaxed),
@@ -119,7 +119,11 @@ impl<'a, 'py> Encoder<'a, 'py> {
     /// How far it is written, and what was given out and lent: what `back_to` goes back to.
     pub(crate) fn mark(&self) -> Mark {
         // Only a parent lends: what a child gives by value is given away.
-        let lent = if self.session.get().side() == Side::Parent { loans::made(self.key) } else { 0 };
+        let lent = match &self.given_away {
+            Some(given) => given.len() as u64,
+            None if self.session.get().side() == Side::Parent => loans::made(self.key),
+            None => 0,
+        };
         Mark { len: self.out.len(), given: self.given.len(), blocks: self.blocks.len(), lent }
     }
 
@@ -127,7 +131,9 @@ impl<'a, 'py> Encoder<'a, 'py> {
     pub(crate) fn back_to(&mut self, mark: &Mark) {
         let session = self.session.get();
         self.out.truncate(mark.len);
-        if session.side() == Side::Parent {
+        if let Some(given) = &mut self.given_away {
+            given.retain(|_, number| *number < WITHIN_MESSAGE + mark.lent);
+        } else if session.side() == Side::Parent {
             loans::retract(self.key, mark.lent);
         }
         let releases: Vec<(u64, u64)> = self.given.drain(mark.given..).map(|id| (id, 1)).collect();

@@ -3,38 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fault::Result;
+use super::aliases::Aliases;
+use super::fault::{Fault, Result};
 use super::own::Export;
 use super::proxy::{Named, Proxy};
-use super::raised::{Frame, Raised};
 use super::shared::Shared;
 use super::steps::Promised;
-use super::value::{Array, BigInt, Known, Value};
+use super::value::{BigInt, Value};
+use super::whole::Kind;
 use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
 use crate::op::{Op, Request};
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
-/// What a value that is made of others is.
-enum Kind {
-    Tuple,
-    List,
-    Dict,
-    Set,
-    FrozenSet,
-    ByteArray,
-    Array,
-    Slice,
-    Range,
-    Known,
-    Valued(u64, u64),
-    Exception(Option<Proxy>),
-    Traceback,
-}
-
 /// A value of which not all parts are here.
 struct Open {
     kind: Kind,
+    /// Its number, by which the message may name it again.
+    loan: Option<u64>,
     count: usize,
     items: Vec<Value>,
 }
@@ -47,7 +33,7 @@ enum Begun {
 
 /// Reads one message.
 pub(crate) struct Decoder<'a> {
-    session: &'a Arc<Shared>,
+    pub(super) session: &'a Arc<Shared>,
     pub(crate) reader: Reader<'a>,
     /// What is read was written by this side, for the other one.
     returned: bool,
@@ -59,6 +45,11 @@ pub(crate) struct Decoder<'a> {
     pub(crate) promises: Vec<Promised>,
     /// The step that failed, if what was read depends on one.
     pub(crate) failed: Option<u64>,
+    /// The number of the container that has begun just now.
+    loan: Option<u64>,
+    aliases: Aliases<'a>,
+    /// Why what was read is nothing for this side, though the other one had every right to send it.
+    pub(super) unfit: Option<String>,
 }
 
 impl<'a> Decoder<'a> {
@@ -71,6 +62,9 @@ impl<'a> Decoder<'a> {
             asked: &[],
             promises: Vec::new(),
             failed: None,
+            loan: None,
+            aliases: Aliases::of(body),
+            unfit: None,
         }
     }
 
@@ -86,6 +80,12 @@ impl<'a> Decoder<'a> {
 
     /// The answer to a call, with what follows it; and whether it is what is to be called, rather than what a call returned.
     pub(crate) fn answer(&mut self, op: Op) -> Result<(Value, bool)> {
+        let answer = self.answer_of_any_kind(op)?;
+        self.fit().map(|()| answer)
+    }
+
+    /// The same; what is nothing for this side is `None` in it.
+    pub(crate) fn answer_of_any_kind(&mut self, op: Op) -> Result<(Value, bool)> {
         let uncalled = op == Op::CallAttr && self.reader.peek()? == Item::Tag(tag::UNCALLED);
         if uncalled {
             self.reader.next()?;
@@ -93,6 +93,11 @@ impl<'a> Decoder<'a> {
         let value = self.value()?;
         self.trailer()?;
         Ok((value, uncalled))
+    }
+
+    /// Whether all that was read is something for this side.
+    pub(crate) fn fit(&mut self) -> Result<()> {
+        self.unfit.take().map_or(Ok(()), |why| Err(Fault::mismatch(why)))
     }
 
     /// What stands behind a value: nothing that concerns this side but how long the asker waits.
@@ -128,16 +133,18 @@ impl<'a> Decoder<'a> {
     pub(crate) fn value(&mut self) -> Result<Value> {
         let mut open: Vec<Open> = Vec::new();
         loop {
-            let mut value = match self.begin()? {
+            let begun = self.begin()?;
+            let loan = self.loan.take();
+            let mut value = match begun {
                 Begun::Value(value) => value,
-                Begun::Open(kind, 0) => self.whole(kind, Vec::new())?,
+                Begun::Open(kind, 0) => self.whole(kind, loan, Vec::new())?,
                 Begun::Open(kind, count) => {
                     if open.len() >= MAX_DEPTH {
                         return Err(Error::garbled("a value is nested deeper than the protocol allows").into());
                     }
                     // The reader has checked that so many items could fit into the bytes that are left; a value is larger than a
                     // byte, though.
-                    open.push(Open { kind, count, items: Vec::with_capacity(count.min(4096)) });
+                    open.push(Open { kind, loan, count, items: Vec::with_capacity(count.min(4096)) });
                     continue;
                 }
             };
@@ -148,8 +155,10 @@ impl<'a> Decoder<'a> {
                     break;
                 }
                 // It is there, as its last item is.
-                let Some(Open { kind, items, .. }) = open.pop() else { return Err(senseless("a value").into()) };
-                value = self.whole(kind, items)?;
+                let Some(Open { kind, loan, items, .. }) = open.pop() else {
+                    return Err(Error::garbled("a value without its parts").into());
+                };
+                value = self.whole(kind, loan, items)?;
             }
         }
     }
@@ -187,8 +196,7 @@ impl<'a> Decoder<'a> {
             tag::SURROGATES => Value::Surrogates(self.reader.bytes("text with surrogates")?.to_vec()),
             tag::PROMISE => self.promise()?,
             tag::ARGUMENT => self.argument()?,
-            tag::SAME => return Err(Error::garbled("the other side names something that was never lent").into()),
-            tag::PICKLE => return Err(Error::garbled("the other side sent a pickle, which nobody here reads").into()),
+            tag::SAME => self.same()?,
             compound => return self.compound(compound),
         };
         Ok(Begun::Value(value))
@@ -208,6 +216,10 @@ impl<'a> Decoder<'a> {
                 (Kind::ByteArray, 1)
             }
             tag::NDARRAY => (Kind::Array, self.lent("array")?),
+            tag::ARROW => (Kind::Unfit("columnar data"), self.lent("columnar data")?),
+            tag::BUFFER => (Kind::Unfit("a buffer"), self.reader.array("buffer")?),
+            tag::PICKLE if self.session.child.is_none() => (Kind::Unfit("a pickle"), self.pickle()?),
+            tag::PICKLE => return Err(Error::garbled("a child sent a pickle, which nobody here reads").into()),
             tag::FROZENSET => (Kind::FrozenSet, self.reader.array("frozenset")?),
             tag::SLICE => (Kind::Slice, self.reader.array("slice")?),
             tag::RANGE => (Kind::Range, self.reader.array("range")?),
@@ -230,38 +242,24 @@ impl<'a> Decoder<'a> {
     }
 
     /// A value of which all parts are here.
-    fn whole(&mut self, kind: Kind, mut items: Vec<Value>) -> Result<Value> {
-        Ok(match kind {
-            Kind::Tuple => Value::Tuple(items),
-            Kind::List => Value::List(items),
-            Kind::Set => Value::Set(items),
-            Kind::FrozenSet => Value::FrozenSet(items),
-            Kind::Dict => {
-                let mut items = items.into_iter();
-                let pairs = std::iter::from_fn(|| Some((items.next()?, items.next()?)));
-                Value::Dict(pairs.collect())
-            }
-            Kind::ByteArray => match items.pop() {
-                Some(Value::Bytes(bytes)) => Value::ByteArray(bytes),
-                _ => return Err(senseless("a bytearray").into()),
-            },
-            Kind::Slice => Value::Slice(three(items)?),
-            Kind::Range => Value::Range(three(items)?),
-            Kind::Array => array(items)?,
-            Kind::Known => {
-                let mut items = items.into_iter();
-                let Some(Value::Str(kind)) = items.next() else { return Err(senseless("a known value").into()) };
-                Value::Known(Box::new(Known { kind, parts: items.collect() }))
-            }
-            Kind::Valued(id, class) => Value::Object(Proxy::given(self.session, id, class, items.pop())),
-            Kind::Exception(proxy) => Value::Exception(Box::new(self.exception(proxy, items)?)),
-            Kind::Traceback => Value::Traceback(frames(items)?),
-        })
+    fn whole(&mut self, kind: Kind, loan: Option<u64>, items: Vec<Value>) -> Result<Value> {
+        let value = self.made(kind, items)?;
+        if let Some(loan) = loan {
+            self.aliases.note(loan, &value);
+        }
+        Ok(value)
     }
 
     fn loan(&mut self) -> LinkResult<()> {
         self.parts("loan", 2)?;
-        self.reader.u64("loan number").map(drop)
+        self.begin_loan()
+    }
+
+    fn begin_loan(&mut self) -> LinkResult<()> {
+        let number = self.reader.u64("loan number")?;
+        self.aliases.begin(number);
+        self.loan = Some(number);
+        Ok(())
     }
 
     fn lent(&mut self, what: &'static str) -> LinkResult<usize> {
@@ -273,6 +271,26 @@ impl<'a> Decoder<'a> {
         match self.reader.array(what)? {
             found if found == wanted => Ok(()),
             found => Err(Error::garbled(format!("{what} has {found} parts instead of {wanted}"))),
+        }
+    }
+
+    /// The bytes of a pickle, and the buffers that it leaves out, if it does.
+    fn pickle(&mut self) -> LinkResult<usize> {
+        match self.reader.array("pickle")? {
+            parts @ 2..=3 => self.begin_loan().map(|()| parts - 1),
+            parts => Err(Error::garbled(format!("a pickle of {parts} parts"))),
+        }
+    }
+
+    /// A container that stands in this message already.
+    fn same(&mut self) -> Result<Value> {
+        let number = self.reader.u64("loan number")?;
+        match self.aliases.again(number)? {
+            Ok(value) => Ok(value),
+            Err(why) => {
+                self.unfit.get_or_insert(why);
+                Ok(Value::None)
+            }
         }
     }
 
@@ -380,34 +398,6 @@ impl<'a> Decoder<'a> {
         let place = self.reader.u64("place")?;
         Ok(self.promised(place)?)
     }
-
-    /// An exception of these parts; the proxy is of itself.
-    fn exception(&mut self, proxy: Option<Proxy>, parts: Vec<Value>) -> Result<Raised> {
-        let wrong = || senseless("an exception");
-        let parts = <[Value; 8]>::try_from(parts).map_err(|_| wrong())?;
-        let [class, Value::Tuple(args), Value::Tuple(state), cause, context, suppress, notes, traceback] = parts else {
-            return Err(wrong().into());
-        };
-        let (family, speaks) = self.session.family(&Self::base_of(&class)?)?;
-        let class = family.first().cloned().ok_or_else(wrong)?;
-        let said = match &proxy {
-            Some(proxy) if speaks => self.session.said_by(proxy),
-            _ => None,
-        };
-        Ok(Raised {
-            class,
-            family,
-            args,
-            state: pairs_of(state)?,
-            cause: chained(cause)?,
-            context: chained(context)?,
-            suppresses_context: suppress == Value::Bool(true),
-            notes: texts_of(notes),
-            traceback: if let Value::Traceback(frames) = traceback { frames } else { Vec::new() },
-            said,
-            proxy,
-        })
-    }
 }
 
 /// How many arguments of an op stand before the array of those of the call that it makes.
@@ -424,65 +414,4 @@ fn bignum(negative: bool, magnitude: &[u8]) -> Value {
     }
     let value = magnitude.iter().fold(0i128, |value, &byte| value << 8 | i128::from(byte));
     Value::Int(if negative { !value } else { value })
-}
-
-fn three(items: Vec<Value>) -> LinkResult<Box<[Value; 3]>> {
-    <[Value; 3]>::try_from(items).map(Box::new).map_err(|_| senseless("a slice or range"))
-}
-
-/// Whether it may be written to, its order, type and shape, and its bytes.
-fn array(parts: Vec<Value>) -> LinkResult<Value> {
-    let wrong = || senseless("an array");
-    let parts = <[Value; 5]>::try_from(parts).map_err(|_| wrong())?;
-    let [Value::Bool(_), Value::Str(order), dtype, Value::Tuple(sides), Value::Bytes(bytes)] = parts else {
-        return Err(wrong());
-    };
-    let side = |side| if let Value::Int(side) = side { u64::try_from(side).map_err(|_| wrong()) } else { Err(wrong()) };
-    let shape = sides.into_iter().map(side).collect::<LinkResult<_>>()?;
-    Ok(Value::Array(Box::new(Array { dtype, shape, row_major: order == "C", bytes })))
-}
-
-fn chained(value: Value) -> LinkResult<Option<Box<Raised>>> {
-    match value {
-        Value::None => Ok(None),
-        Value::Exception(raised) => Ok(Some(raised)),
-        _ => Err(senseless("what an exception was raised from")),
-    }
-}
-
-fn frames(mut parts: Vec<Value>) -> LinkResult<Vec<Frame>> {
-    let wrong = || senseless("a traceback");
-    let Some(Value::Tuple(frames)) = parts.pop() else { return Err(wrong()) };
-    let frame = |frame| {
-        let Value::Tuple(parts) = frame else { return Err(wrong()) };
-        let mut parts = parts.into_iter();
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(Value::Str(file)), Some(Value::Str(function)), Some(Value::Int(line))) => {
-                Ok(Frame { file, function, line: i64::try_from(line).unwrap_or(-1) })
-            }
-            _ => Err(wrong()),
-        }
-    };
-    frames.into_iter().map(frame).collect()
-}
-
-/// The other side sent something of which that cannot be made.
-fn senseless(what: &str) -> Error {
-    Error::garbled(format!("{what} is not made of what it should be"))
-}
-
-fn pairs_of(pairs: Vec<Value>) -> LinkResult<Vec<(String, Value)>> {
-    let pair = |pair| match pair {
-        Value::Tuple(mut parts) if parts.len() == 2 => match (parts.swap_remove(0), parts.pop()) {
-            (Value::Str(name), Some(value)) => Ok((name, value)),
-            _ => Err(senseless("an attribute of an exception")),
-        },
-        _ => Err(senseless("an attribute of an exception")),
-    };
-    pairs.into_iter().map(pair).collect()
-}
-
-fn texts_of(value: Value) -> Vec<String> {
-    let Value::Tuple(items) = value else { return Vec::new() };
-    items.into_iter().filter_map(|item| if let Value::Str(text) = item { Some(text) } else { None }).collect()
 }

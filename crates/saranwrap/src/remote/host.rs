@@ -69,6 +69,8 @@ pub(crate) struct Asked<'b> {
     name: &'b str,
     args: Vec<Value>,
     keywords: Vec<(String, Value)>,
+    /// Whether what came is something for this side.
+    fit: Result<()>,
 }
 
 impl<'a> Serving<'a> {
@@ -92,13 +94,17 @@ impl<'a> Serving<'a> {
             (Op::Import, Some(Export::Object(root))) if asked.target == ROOT => import(&root, asked.name, out),
             (_, Some(Export::Object(object))) => self.perform_on(&object, asked, out),
             (op, Some(Export::Class(class))) => bound::of_class(class, op, asked.name, out),
+            (_, None) if asked.target == ROOT => {
+                Err(Fault::raise("LookupError", "a Rust program gives nothing by its name"))
+            }
             (_, None) => Err(unknown(asked.target).into()),
         }
     }
 
     /// The same for an object that needs no id.
     pub(crate) fn perform_on(&self, object: &Own, asked: Asked<'_>, out: &mut Encoder<'_>) -> Result<()> {
-        let Asked { op, name, args, keywords, .. } = asked;
+        let Asked { op, name, args, keywords, fit, .. } = asked;
+        fit?;
         bound::apply(object, op, name, Args::new(self.session, args, keywords), out)
     }
 
@@ -192,7 +198,7 @@ fn unknown(id: u64) -> Error {
 }
 
 pub(crate) fn read_arguments<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64, argc: usize) -> Result<Asked<'b>> {
-    let mut asked = Asked { op, target, name: "", args: Vec::new(), keywords: Vec::new() };
+    let mut asked = Asked { op, target, name: "", args: Vec::new(), keywords: Vec::new(), fit: Ok(()) };
     let mut name =
         |decoder: &mut Decoder<'b>| decoder.reader.text("name").map(|name| asked.name = name).map_err(Fault::from);
     match (op, argc) {
@@ -222,6 +228,7 @@ pub(crate) fn read_arguments<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64,
         }
         (_, argc) => asked.args = decoder.values(argc)?,
     }
+    asked.fit = decoder.fit();
     Ok(asked)
 }
 
@@ -265,7 +272,7 @@ impl Host for Serving<'_> {
         }
         let asked = read_whole(&mut decoder, op, target, argc)?;
         let export = self.session.exports().find(target);
-        if op != Op::Status && export.is_none() {
+        if export.is_none() && op != Op::Status && target != ROOT {
             return Err(unknown(target));
         }
         let start = out.len();

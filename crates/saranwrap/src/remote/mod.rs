@@ -18,6 +18,8 @@ mod tuples;
 mod own;
 mod proxy;
 mod encode;
+mod aliases;
+mod whole;
 mod decode;
 mod classes;
 mod arguments;

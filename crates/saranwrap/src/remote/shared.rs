@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::arguments::Args;
+use super::arguments::{Args, Arguments};
 use super::classes::Described;
 use super::courier::{Courier, Flight, Slot};
 use super::decode::Decoder;
@@ -25,6 +25,7 @@ use crate::host::{GivenUp, Outcome};
 use crate::link::Link;
 use crate::message::Hello;
 use crate::op::{Op, Request};
+use crate::table::ROOT;
 use crate::wire::{Reader, Writer};
 
 /// Releases go alone when this many wait; else they ride on the next frame.
@@ -188,7 +189,7 @@ impl Shared {
 
     /// What a Raised says.
     pub(crate) fn raised(self: &Arc<Self>, decoder: &mut Decoder<'_>) -> Result<Raised> {
-        match decoder.answer(Op::Call) {
+        match decoder.answer_of_any_kind(Op::Call) {
             Ok((Value::Exception(raised), _)) => Ok(*raised),
             Ok((other, _)) => Err(self.fail(Error::garbled(format!("the other side raised {}", other.kind()))).into()),
             Err(fault) => Err(self.broken_by(fault)),
@@ -322,23 +323,32 @@ impl Shared {
         if let Some(&id) = lock(&self.named).get(name) {
             return Ok(id);
         }
-        if self.child.is_none() {
-            let text =
-                format!("`{name}` is only named here, and a child cannot look it up: give a function that calls it");
-            return Err(Fault::mismatch(text));
-        }
-        let recipe = recipe_of(name).ok_or_else(|| Fault::mismatch(format!("`{name}` is no name")))?;
-        let write = |out: &mut Encoder<'_>| {
-            out.bytes(&recipe);
-            Ok(())
-        };
-        let id = match self.ask(None, Op::Adopt, 0, 1, write)? {
+        let found = if self.child.is_some() { self.look_up(name) } else { self.ask_home_for(name) };
+        let id = match found? {
             // It is kept for as long as the link is.
             Value::Object(proxy) => proxy.keep(),
             other => return Err(Fault::mismatch(format!("`{name}` is {}", other.kind()))),
         };
         lock(&self.named).insert(name.clone(), id);
         Ok(id)
+    }
+
+    /// Have a child look a name up.
+    fn look_up(self: &Arc<Self>, name: &ClassName) -> Result<Value> {
+        let recipe = recipe_of(name).ok_or_else(|| Fault::mismatch(format!("`{name}` is no name")))?;
+        self.ask(None, Op::Adopt, ROOT, 1, |out| {
+            out.bytes(&recipe);
+            Ok(())
+        })
+    }
+
+    /// Have the parent give what it gave only by name: a child tells it nothing to look up, as it may not run anything there.
+    fn ask_home_for(self: &Arc<Self>, name: &ClassName) -> Result<Value> {
+        let given = self.ask(None, Op::Call, ROOT, 2, |out| ("object", &*name.module, &*name.qualname).write(out));
+        given.map_err(|fault| match fault {
+            Fault::Raised(raised) => Fault::mismatch(format!("`{name}` was only named, and cannot be had: {raised}")),
+            other => other,
+        })
     }
 
     pub(crate) fn exports(&self) -> MutexGuard<'_, Exports> {
