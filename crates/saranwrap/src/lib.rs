@@ -47,6 +47,21 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Pipelining
+//!
+//! In a [`Pipeline`] operations are written down first, sent together and performed in order: one trip, however many there are.
+//!
+//! ```no_run
+//! # let child = saranwrap::Python::new().spawn()?;
+//! let q = child.pipeline();
+//! let words = q.wrap_module("collections").call_method("Counter", ("abracadabra",));
+//! words.set_item("z", 3);
+//! let common = words.call_method("most_common", (1,)).get_item(0);
+//! q.run()?;
+//! assert_eq!(common.extract::<(String, i64)>()?, ("a".to_owned(), 5));
+//! # Ok::<(), saranwrap::Fault>(())
+//! ```
+//!
 //! # Rust values in a process of their own
 //!
 //! ```no_run
@@ -168,7 +183,8 @@ pub mod agent;
 
 pub mod remote;
 pub use remote::{
-    Args, Callback, Fault, FromRemote, Here, IntoRemote, Object, Offer, Proxy, Raised, Session, Value, Wrapped, args,
+    Args, Callback, Fault, FromRemote, Here, IntoRemote, Object, Offer, Pipeline, Promise, Proxy, Raised, Session,
+    Value, Wrapped, args,
 };
 
 pub mod program;

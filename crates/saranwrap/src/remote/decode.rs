@@ -13,7 +13,7 @@ use super::value::{BigInt, Value};
 use super::whole::Kind;
 use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
-use crate::op::{Op, Request};
+use crate::op::{Op, Request, Step};
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
 /// A value of which not all parts are here.
@@ -50,6 +50,8 @@ pub(crate) struct Decoder<'a> {
     aliases: Aliases<'a>,
     /// Why what was read is nothing for this side, though the other one had every right to send it.
     pub(super) unfit: Option<String>,
+    /// In the answer to a pipeline: the step that is told of.
+    told_of: Option<usize>,
 }
 
 impl<'a> Decoder<'a> {
@@ -65,6 +67,7 @@ impl<'a> Decoder<'a> {
             loan: None,
             aliases: Aliases::of(body),
             unfit: None,
+            told_of: None,
         }
     }
 
@@ -90,7 +93,7 @@ impl<'a> Decoder<'a> {
         if uncalled {
             self.reader.next()?;
         }
-        let value = self.value()?;
+        let value = if op == Op::Pipeline { self.outcomes()? } else { self.value()? };
         self.trailer()?;
         Ok((value, uncalled))
     }
@@ -360,20 +363,41 @@ impl<'a> Decoder<'a> {
         let place = self.reader.u64("place")?;
         let found = match (usize::try_from(place), self.asked) {
             (Ok(place), []) => self.so_far.get(place).cloned(),
-            (Ok(place), asked) => Decoder::of_own(self.session, asked).argument_at(place)?,
+            (Ok(place), asked) => Decoder::of_own(self.session, asked).argument_at(self.told_of, place)?,
             (Err(_), _) => None,
         };
         found.ok_or_else(|| Error::garbled(format!("the call had no argument {place}")).into())
     }
 
+    /// In an answer: what is told of the steps of a pipeline, each of which has arguments of its own.
+    fn outcomes(&mut self) -> Result<Value> {
+        let count = self.reader.array("outcomes")?;
+        let mut outcomes = Vec::with_capacity(count.min(4096));
+        for _ in 0..count {
+            self.parts("outcome", 3)?;
+            let place = self.reader.u64("place")?;
+            self.told_of = usize::try_from(place).ok();
+            outcomes.push(Value::Tuple(vec![Value::Int(place.into()), self.value()?, self.value()?]));
+        }
+        Ok(Value::Tuple(outcomes))
+    }
+
     /// In a request of this side's: the argument of its call that stands at this place.
-    fn argument_at(&mut self, place: usize) -> Result<Option<Value>> {
-        let request = Request::read(&mut self.reader)?;
-        for _ in 0..before_arguments(request.op) {
+    fn argument_at(&mut self, step: Option<usize>, place: usize) -> Result<Option<Value>> {
+        let Request { mut op, .. } = Request::read(&mut self.reader)?;
+        if let Some(step) = step {
+            // The news stand ahead of the steps.
+            for _ in 0..=step {
+                self.reader.skip()?;
+            }
+            let Some(step) = Step::read(&mut self.reader)? else { return Ok(None) };
+            op = step.op;
+        }
+        for _ in 0..before_arguments(op) {
             self.reader.skip()?;
         }
         let mut arguments = self.positional()?;
-        if matches!(request.op, Op::Call | Op::CallAttr) {
+        if matches!(op, Op::Call | Op::CallAttr) {
             arguments.extend(self.keywords()?.into_iter().map(|(_, value)| value));
         }
         Ok(arguments.into_iter().nth(place))
@@ -396,7 +420,8 @@ impl<'a> Decoder<'a> {
 
     fn promise(&mut self) -> Result<Value> {
         let place = self.reader.u64("place")?;
-        Ok(self.promised(place)?)
+        // An answer does not name what was a promise, but what stands beside it.
+        if self.returned { Ok(Value::None) } else { Ok(self.promised(place)?) }
     }
 }
 

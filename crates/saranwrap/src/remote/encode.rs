@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::fault::{Fault, Result};
 use super::own::Own;
+use super::pipeline::Naming;
 use super::proxy::{Named, Proxy};
 use super::raised::Raised;
 use super::shared::Shared;
@@ -46,19 +47,44 @@ impl<'v> Iterator for Rest<'v> {
 pub struct Encoder<'a> {
     session: &'a Arc<Shared>,
     out: &'a mut Writer,
-    /// Ids given out in this message, to take back should it never leave.
-    given: Vec<u64>,
-    /// Blocks given out in it.
-    blocks: Vec<Place>,
-    /// What is named in it.  Were one dropped before the message has gone, its release would go ahead of that.
-    keeps: Vec<Proxy>,
+    /// What goes with it.  Were a proxy that is named in it dropped before the message has gone, its release would go ahead of that.
+    freight: Freight,
     /// How many exceptions are inside each other.
     depth: usize,
+    /// The pipeline that this is a step of.
+    pub(super) naming: Option<Naming>,
+}
+
+/// What a message gives out and names: to be taken back should it never leave, and to be held until it has.
+#[derive(Debug, Default)]
+pub(crate) struct Freight {
+    given: Vec<u64>,
+    blocks: Vec<Place>,
+    pub(crate) keeps: Vec<Proxy>,
+}
+
+impl Freight {
+    /// More of the same message.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.given.extend(more.given);
+        self.blocks.extend(more.blocks);
+        self.keeps.extend(more.keeps);
+    }
+
+    /// The message will not be sent: what it gave out was not given out after all.
+    pub(crate) fn take_back(&mut self, session: &Shared) {
+        for place in self.blocks.drain(..) {
+            session.arena.take_back(place);
+        }
+        let given: Vec<_> = self.given.drain(..).map(|id| (id, 1)).collect();
+        // They are out as often as that; an error would say otherwise.
+        drop(session.take_back(&given));
+    }
 }
 
 impl<'a> Encoder<'a> {
     pub(crate) fn new(session: &'a Arc<Shared>, out: &'a mut Writer) -> Self {
-        Self { session, out, given: Vec::new(), blocks: Vec::new(), keeps: Vec::new(), depth: 0 }
+        Self { session, out, freight: Freight::default(), depth: 0, naming: None }
     }
 
     /// `None`.
@@ -119,7 +145,7 @@ impl<'a> Encoder<'a> {
                 room.copy_in(0, value);
                 let place = room.give();
                 place.write(self.out);
-                self.blocks.push(place);
+                self.freight.blocks.push(place);
             }
             None => self.out.bytes(value),
         }
@@ -174,13 +200,13 @@ impl<'a> Encoder<'a> {
         }
         self.out.tag(tag::THEIRS);
         self.out.u64(proxy.id());
-        self.keeps.push(proxy.clone());
+        self.freight.keeps.push(proxy.clone());
         Ok(())
     }
 
     /// What has to live until the message has gone.
     pub(crate) fn kept(&mut self) -> Vec<Proxy> {
-        std::mem::take(&mut self.keeps)
+        std::mem::take(&mut self.freight.keeps)
     }
 
     /// A class or function that both sides have.
@@ -191,7 +217,7 @@ impl<'a> Encoder<'a> {
     /// An object of this side, by reference.
     pub fn own(&mut self, object: &Own) {
         let (id, class) = self.session.exports().give(object);
-        self.given.push(id);
+        self.freight.given.push(id);
         self.out.tag(tag::MINE);
         self.out.array(2);
         self.out.u64(id);
@@ -362,26 +388,26 @@ impl<'a> Encoder<'a> {
     /// The message will not be sent, or not all of it: what it gave out was not given out after all.
     pub(crate) fn take_back(&mut self, len: usize) {
         self.out.truncate(len);
-        for place in self.blocks.drain(..) {
-            self.session.arena.take_back(place);
-        }
-        let given: Vec<_> = self.given.drain(..).map(|id| (id, 1)).collect();
-        // They are out as often as that; an error would say otherwise.
-        drop(self.session.take_back(&given));
+        self.freight.take_back(self.session);
+    }
+
+    /// What goes with the message, for whoever sends it later.
+    pub(crate) fn freight(self) -> Freight {
+        self.freight
     }
 
     /// Whether there is something in blocks, which are gone when the other side has read the message.
     pub(crate) fn has_blocks(&self) -> bool {
-        !self.blocks.is_empty()
+        !self.freight.blocks.is_empty()
     }
 
     /// Give everything out once more that this message gives out: it may have to be sent a second time.  What to take back, if not.
     pub(crate) fn hold(&self) -> Vec<(u64, u64)> {
-        if self.given.is_empty() {
+        if self.freight.given.is_empty() {
             return Vec::new();
         }
         let mut exports = self.session.exports();
-        self.given.iter().filter(|&&id| exports.again(id)).map(|&id| (id, 1)).collect()
+        self.freight.given.iter().filter(|&&id| exports.again(id)).map(|&id| (id, 1)).collect()
     }
 
     pub(crate) fn out(&mut self) -> &mut Writer {

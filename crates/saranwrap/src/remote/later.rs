@@ -29,6 +29,12 @@ pub struct Answer {
     done: bool,
 }
 
+impl Answer {
+    pub(crate) fn new(session: &Arc<Shared>, slot: Arc<Slot>) -> Self {
+        Self { session: Arc::clone(session), slot, done: false }
+    }
+}
+
 impl Future for Answer {
     type Output = Result<Value>;
 
@@ -123,9 +129,8 @@ impl Later {
     }
 
     fn ask(&self, op: Op, argc: usize, write: impl FnOnce(&mut Encoder<'_>) -> Result<()>) -> Answer {
-        let session = Arc::clone(self.proxy.shared());
-        let slot = session.ask_later(self.proxy.limit(), op, self.proxy.id(), argc, write);
-        Answer { session, slot, done: false }
+        let session = self.proxy.shared();
+        Answer::new(session, session.ask_later(self.proxy.limit(), op, self.proxy.id(), argc, write))
     }
 }
 
@@ -133,7 +138,7 @@ impl Session {
     /// See [`wrap_module`](Self::wrap_module), without waiting.
     pub fn wrap_module_later(&self, name: &str) -> Answer {
         let slot = self.shared().ask_later(None, Op::Import, 0, 1, text_argument(name));
-        Answer { session: Arc::clone(self.shared()), slot, done: false }
+        Answer::new(self.shared(), slot)
     }
 }
 
