@@ -317,6 +317,31 @@ def test_a_preloaded_module_is_there_without_importing(module):
 
 
 @pytest.mark.usefixtures("anew")
+def test_classes_of_a_preloaded_module_are_described_before_the_fork(module):
+    text = """
+        class Plain:
+            size = 3
+
+        class Changed:
+            pass
+
+        def change():
+            Changed.__len__ = lambda self: 7
+    """
+    name = module("with_classes", text)
+    saranwrap.preload(name)
+    with saranwrap.Child() as child:
+        foreseen = child.wrap_module("saranwrap._mirrors")._described
+        classes = child.wrap_module(name)
+        assert classes.Plain in foreseen
+        assert not hasattr(type(classes.Plain()), "__len__")
+        assert classes.Plain().size == 3
+        # What was described is not what it is by now.
+        classes.change()
+        assert len(classes.Changed()) == 7
+
+
+@pytest.mark.usefixtures("anew")
 def test_preloaded_modules_add_up(module):
     saranwrap.preload(module("first_one", ""))
     saranwrap.preload(module("second_one", ""), time)

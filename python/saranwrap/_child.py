@@ -90,6 +90,7 @@ def _load(arguments: list[str]) -> str | None:
                 importlib.import_module(name)
             except BaseException as error:  # noqa: BLE001  a module may raise anything, and `sys.exit()` is no reason to end
                 return f"cannot import {name!r}: {type(error).__name__}: {error}"
+            _foresee_classes_of(name)
         sys.path[:] = before
     _rehearse()
     for stream in (sys.stdout, sys.stderr):
@@ -99,6 +100,16 @@ def _load(arguments: list[str]) -> str | None:
     # What is garbage now would be collected by each child, which would take a copy of what it looks at for that.
     gc.collect()
     return None
+
+
+def _foresee_classes_of(name: str) -> None:
+    """Describe here what each child would describe that uses this module: which abstract base classes a class counts as is dear to ask."""
+    mirrors = importlib.import_module("saranwrap._mirrors")
+    # What stands in `sys.modules` under the name may be anything.
+    space = getattr(sys.modules.get(name), "__dict__", {})
+    for cls in list(space.values()):
+        if type(cls) is type and cls.__module__ == name and cls.__bases__ == (object,):
+            mirrors.foresee(cls)
 
 
 def _warm_up() -> None:

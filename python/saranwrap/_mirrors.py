@@ -46,19 +46,28 @@ def _kind(cls: type) -> str:
     return value or "object"
 
 
-# Descriptions made ahead, with the state of all registers of abstract base classes at that time.
-_described: dict[type, tuple[object, tuple[Any, ...]]] = {}
+# Descriptions made ahead, with what they were made from.
+_described: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
 
 
 def foresee(cls: type) -> None:
-    """Describe a class that nobody can change and that has no bases but `object`, for all who ask later."""
-    _described[cls] = get_cache_token(), _describe(None, cls)
+    """Describe a class that has no bases but `object`, for all who ask later."""
+    description = _describe(None, cls)
+    _described[cls] = _state(cls), description
+
+
+def _state(cls: type) -> tuple[Any, ...]:
+    """What changes when such a class is changed, or any register of abstract base classes."""
+    space = raw_dict(cls)
+    return get_cache_token(), tuple(space), tuple(map(id, space.values()))
 
 
 def describe(session: Session, cls: type) -> tuple[Any, ...]:
     """All that the other side needs to know in order to build a mirror of `cls`."""
-    token, known = _described.get(cls, (None, ()))
-    return known if token == get_cache_token() else _describe(session, cls)
+    foreseen = _described.get(cls)
+    if foreseen is not None and foreseen[0] == _state(cls):
+        return foreseen[1]
+    return _describe(session, cls)
 
 
 def _describe(session: Session | None, cls: type) -> tuple[Any, ...]:
