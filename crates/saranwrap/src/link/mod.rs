@@ -8,7 +8,7 @@
 //! others wait for their bells.  A leader that has got what it wanted wakes another one to lead.  Each wait is a `poll`, so
 //! that a signal reaches a thread that follows as well as one that leads.
 //!
-//! A thread may block only inside [`Host::detached`], and foreign code runs only outside it and with no lock held.
+//! A thread may block only inside [`Host::detached`], but for a fraction of a millisecond (`wait` tells where), and foreign code runs only outside it and with no lock held.
 //!
 //! There are two locks.  `state` guards what has come in and who waits for it, `send` guards what goes out.  No thread ever
 //! holds both, and neither is held while anything waits.
@@ -83,6 +83,8 @@ pub struct Link {
     backlog: AtomicUsize,
     for_answers: Patience,
     for_calls: Patience,
+    /// Whoever left the host's world last had to wait for a thread there that kept it.
+    is_crowded: AtomicBool,
     calls: AtomicU64,
     chains: AtomicU64,
     served: AtomicU64,
@@ -126,6 +128,7 @@ impl Link {
             backlog: AtomicUsize::new(0),
             for_answers,
             for_calls,
+            is_crowded: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             chains: AtomicU64::new(0),
             served: AtomicU64::new(0),

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::inbox::{Filed, Settlement};
@@ -15,6 +16,13 @@ use crate::transport::Received;
 
 /// How long the leader looks before it leaves the host's world.
 const ATTACHED: Duration = Duration::from_micros(50);
+
+/// How long it then sleeps before it leaves, where coming back takes longer than that: as long as it takes to wake the other side, or
+/// to give it the processor that this thread is on.
+const DOZING: Duration = Duration::from_micros(200);
+
+/// Who takes longer to come back into the host's world has waited for a thread that does not leave it by itself.
+const RETURNING: Duration = Duration::from_millis(1);
 
 /// How often it finds something for others before it does.
 const FINDS: usize = 64;
@@ -121,12 +129,17 @@ impl Link {
             looks.then(|| std::mem::take(&mut state.spare))
         };
         if let Some(spare) = spare
-            && let Some(turn) = self.look(want, me, limit.min(ATTACHED), spare)
+            && let Some(turn) =
+                self.look(want, me, limit.min(ATTACHED), spare).or_else(|| self.doze(want, me, deadline, limit))
         {
             return turn;
         }
-        let mut turn = None;
-        host.detached(&mut || turn = Some(self.wait(want, me, deadline, naps)));
+        let (mut turn, mut since) = (None, None);
+        host.detached(&mut || {
+            turn = Some(self.wait(want, me, deadline, naps.begin(), limit));
+            since = Some(Instant::now());
+        });
+        self.is_crowded.store(since.is_some_and(|since| since.elapsed() > RETURNING), Ordering::Relaxed);
         // A host that does not wait when told to may have a reason, and says so when asked.
         turn.unwrap_or_else(|| {
             self.state().crew.abdicate(me);
@@ -167,11 +180,24 @@ impl Link {
         None
     }
 
+    /// The same, asleep after a while, where it takes milliseconds to come back: not every answer that comes soon can be looked for.
+    /// Elsewhere other threads of the host had better go on meanwhile.
+    fn doze(&self, want: Want, me: &Arc<Bell>, deadline: Option<Instant>, limit: Duration) -> Option<Turn> {
+        if !matches!(want, Want::Answer(_)) || !self.is_crowded.load(Ordering::Relaxed) {
+            return None;
+        }
+        let until = Instant::now() + DOZING;
+        match self.wait(want, me, deadline, Some(until), limit) {
+            Turn::Interrupted if Instant::now() >= until => None,
+            turn => Some(turn),
+        }
+    }
+
     /// The body of the other side's Hello.  There is no host yet, so that a signal cannot end this wait; the deadline does.
     pub(super) fn wait_for_hello(&self, deadline: Option<Instant>) -> Result<Hello> {
         let me = super::chain::bell()?;
         loop {
-            match self.wait(Want::Hello, &me, deadline, &mut Naps::new()) {
+            match self.wait(Want::Hello, &me, deadline, Naps::new().begin(), self.for_answers.limit()) {
                 Turn::Hello(body) => return Hello::decode(&body),
                 Turn::Failed(error) => return Err(error),
                 Turn::TimedOut => {
@@ -205,11 +231,17 @@ impl Link {
         }
     }
 
-    fn wait(&self, want: Want, me: &Arc<Bell>, deadline: Option<Instant>, naps: &mut Naps) -> Turn {
-        let patience = self.patience(want);
-        let nap = naps.begin();
+    /// Look for so long, and then sleep: until there is something, or the deadline or the end of the nap comes.
+    fn wait(
+        &self,
+        want: Want,
+        me: &Arc<Bell>,
+        deadline: Option<Instant>,
+        nap: Option<Instant>,
+        limit: Duration,
+    ) -> Turn {
         let until = deadline.into_iter().chain(nap).min();
-        let (limit, since) = (patience.limit(), Instant::now());
+        let since = Instant::now();
         let mut state = self.state();
         state.crew.join(me, want == Want::Call);
         let mut late = false;
@@ -240,7 +272,7 @@ impl Link {
         let waited = since.elapsed();
         // A wait that goes on says nothing yet.
         if waited > limit && !matches!(turn, Turn::Interrupted) {
-            patience.slept(waited);
+            self.patience(want).slept(waited);
         }
         state.crew.leave(me);
         // This thread may have been the one to serve a call that it leaves lying.
