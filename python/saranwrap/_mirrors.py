@@ -46,14 +46,14 @@ def _kind(cls: type) -> str:
     return value or "object"
 
 
-# Descriptions made ahead, with what they were made from.
-_described: dict[type, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
+# Descriptions made ahead, with what they were made from; the values too, so that no other object takes the address of one.
+_described: dict[type, tuple[tuple[Any, ...], tuple[Any, ...], list[object]]] = {}
 
 
 def foresee(cls: type) -> None:
     """Describe a class that has no bases but `object`, for all who ask later."""
     description = _describe(None, cls)
-    _described[cls] = _state(cls), description
+    _described[cls] = _state(cls), description, list(raw_dict(cls).values())
 
 
 def _state(cls: type) -> tuple[Any, ...]:
