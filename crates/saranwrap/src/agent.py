@@ -76,6 +76,9 @@ SURROGATES, KNOWN, EXCEPTION, TRACEBACK, PICKLE, ARGUMENT, MARKED, VALUED, UNCAL
 )
 UINT, NINT, BYTES, STRING, ARRAY, MAP, TAG, SIMPLE = range(8)
 
+# How each tag is written.
+_TAGS = dict((tag, struct.pack(">BH", TAG << 5 | 25, tag)) for tag in range(LIST, ARROW + 1))
+_TAGS.update({2: b"\xc2", 3: b"\xc3"})
 _WIDTHS = {24: (1, ">B"), 25: (2, ">H"), 26: (4, ">I"), 27: (8, ">Q")}
 
 
@@ -119,7 +122,7 @@ class Writer(object):
         self.head(MAP, count)
 
     def tag(self, tag):
-        self.head(TAG, tag)
+        self.bytes += _TAGS[tag]
 
     def float(self, value):
         self.bytes.append(0xFB)
@@ -1115,10 +1118,18 @@ class Encoder(object):
                 self.value(item)
             else:
                 # An item that both sides knew goes by its old place, which keeps its identity there.
-                self.out.tag(MARKED)
-                self.out.uint(place)
+                self.out.bytes += _PLACES[place] if place < len(_PLACES) else marked(place)
 
 
+def marked(place):
+    out = Writer()
+    out.tag(MARKED)
+    out.uint(place)
+    return bytes(out.bytes)
+
+
+# A dict that came and goes back with one change has all the others.
+_PLACES = [marked(place) for place in range(256)]
 _WRITERS = {
     type(None): lambda self, value: self.out.null(),
     bool: lambda self, value: self.out.bool(value),
@@ -3029,26 +3040,24 @@ _OPS = {
 _WITHOUT_TARGET = frozenset([STATUS, IMPORT, ADOPT, SUBCLASS])
 
 
-def is_positional(op, place):
-    return (op == CALL and place == 0) or (op in (CALLATTR, SPECIAL, OPERATE, AWAIT) and place == 1)
-
-
-def is_keywords(op, place):
-    return (op == CALL and place == 1) or (op == CALLATTR and place == 2)
+# At which place an op has the positional arguments of a call, and at which its keywords.
+_POSITIONAL = {CALL: 0, CALLATTR: 1, SPECIAL: 1, OPERATE: 1, AWAIT: 1}
+_KEYWORDS = {CALL: 1, CALLATTR: 2}
 
 
 def read_arguments(decoder, op, count):
-    return [decoder.positional() if is_positional(op, place) else decoder.value() for place in range(count)]
+    positional = _POSITIONAL.get(op)
+    return [decoder.positional() if place == positional else decoder.value() for place in range(count)]
 
 
 def nameable(op, args):
     """The positional and keyword arguments of a call, in order: the parent counts them the same way."""
-    found = []
-    for place, arg in enumerate(args):
-        if is_positional(op, place):
-            found.extend(arg)
-        elif is_keywords(op, place):
-            found.extend(arg.values())
+    positional, keywords = _POSITIONAL.get(op), _KEYWORDS.get(op)
+    if positional is None:
+        return []
+    found = list(args[positional]) if positional < len(args) else []
+    if keywords is not None and keywords < len(args):
+        found.extend(args[keywords].values())
     return found
 
 
@@ -3701,9 +3710,9 @@ class Link(object):
             encoder.out.uint(op)
             encoder.out.uint(target)
             for place, arg in enumerate(args):
-                if is_positional(op, place):
+                if place == _POSITIONAL.get(op):
                     encoder.positional(arg)
-                elif is_keywords(op, place):
+                elif place == _KEYWORDS.get(op):
                     encoder.keywords(arg)
                 else:
                     encoder.value(arg)
