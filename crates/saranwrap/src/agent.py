@@ -3800,7 +3800,7 @@ class Link(object):
                 if left is not None and left <= 0:
                     raise CallTimeout("a call took longer than its caller waits: nobody waits for it", None, "abandoned", "a callback")
                 if waiter.wait(self.fd if leads else None, left):
-                    self.read()
+                    self.read(waiter)
             except BaseException:
                 with self.lock:
                     self._resign(waiter)
@@ -3848,7 +3848,8 @@ class Link(object):
             if poll.poll(0):
                 self.read()
 
-    def read(self):
+    def read(self, reader=None):
+        """Take in what has come. `reader` looks by itself, as soon as this is done, for what is its own: its bell need not be rung."""
         try:
             data = os.read(self.fd, CHUNK if len(self.unread) < CHUNK else 16 * CHUNK)
         except OSError as error:
@@ -3866,19 +3867,20 @@ class Link(object):
             if len(unread) - at - HEADER.size < length:
                 break
             at += HEADER.size
-            self.dispatch(kind, number, chain, bytearray(unread[at : at + length]))
+            self.dispatch(kind, number, chain, bytearray(unread[at : at + length]), reader)
             at += length
         if at:
             del unread[:at]
 
-    def dispatch(self, kind, number, chain, body):
+    def dispatch(self, kind, number, chain, body, reader=None):
         with self.lock:
             self.order += 1
             if kind == CALL_FRAME:
                 owner = self.owners.get(chain, self.main)
                 self.undecoded.add(self.order)
                 owner.calls.append((number, chain, body, self.order))
-                owner.ring()
+                if owner is not reader:
+                    owner.ring()
             elif kind in (REPLY, RAISED):
                 waiter = self.pending.pop(number, None)
                 self.undecoded.add(self.order)
@@ -3886,7 +3888,8 @@ class Link(object):
                     self.late.append((body, self.order))
                     return
                 self.answers[number] = kind, body, self.order
-                waiter.ring()
+                if waiter is not reader:
+                    waiter.ring()
             elif kind == RELEASE:
                 self.releases.append((self.order, body))
             elif kind == CANCEL:
@@ -3948,11 +3951,11 @@ class Link(object):
 
     def send(self, kind, number, chain, body):
         frame = HEADER.pack(len(body), kind, number, chain) + bytes(body)
-        releases = Writer()
-        while self.queued:
-            for each in self.queued.pop():
-                releases.uint(each)
-        if releases.bytes:
+        if self.queued:
+            releases = Writer()
+            while self.queued:
+                for each in self.queued.pop():
+                    releases.uint(each)
             # Behind, never ahead: the frame may name objects whose last proxy here has gone by now.
             frame += HEADER.pack(len(releases.bytes), RELEASE, 0, 0) + bytes(releases.bytes)
         with self.sending:
