@@ -18,6 +18,18 @@ test_copy = cases(
     same("copy.copy(x)", bytearray(b"ab")),
     same("copy.copy(zoo.Point) is zoo.Point, copy.copy(calls.identity) is calls.identity"),
     same("copy.copy(x)", made("flow.counter(1)")),
+    # The integers at the front of a long list are read together.
+    *(
+        same("y = copy.copy(x); y, [type(item).__name__ for item in y]", value)
+        for value in (
+            list(range(-5000, 5000)),
+            [2**63 - 1, -(2**63), *range(40), 2**63, -(2**63) - 1, 2**64, 7],
+            [*range(40), True, 5, None, 1.5, "text", *range(40)],
+            [*range(40), [1], (2,)],
+            [None, *range(40)],
+        )
+    ),
+    same("y = copy.deepcopy(x); y.append(y); len(y), y[-1] is y", list(range(40))),
 )
 
 test_deepcopy = cases(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented, PySet,
-    PySlice, PyString, PyTuple,
+    PyBool, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
+    PyNotImplemented, PySet, PySlice, PyString, PyTuple,
 };
 use saranwrap::arena::Looking;
 use saranwrap::error::Error;
@@ -20,6 +20,10 @@ use crate::fault::{Fault, Result};
 use crate::loans::{self, Key};
 use crate::names;
 use crate::session::Session;
+
+/// From how many items on a list's integers are made at once, and how many at most: what that takes stays in the processor's cache.
+const MANY: usize = 32;
+const AT_ONCE: usize = 4096;
 
 /// What an answer says.
 pub(crate) struct Told<'py> {
@@ -260,7 +264,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
         match kind {
             tag::LIST => {
                 let list = object.cast::<PyList>()?;
-                for _ in 0..self.reader.array("list")? {
+                let mut left = self.reader.array("list")?;
+                left -= self.integers(list, left)?;
+                for _ in 0..left {
                     list.append(self.value()?)?;
                 }
             }
@@ -281,6 +287,27 @@ impl<'a, 'py> Decoder<'a, 'py> {
         }
         loans::settle(self.key, number, py);
         Ok(object)
+    }
+
+    /// The integers that a long list begins with; how many.  The interpreter makes many of them at once in a third
+    /// of the time that it takes to make one after the other through its C-API.
+    fn integers(&mut self, list: &Bound<'py, PyList>, left: usize) -> Result<usize> {
+        if left < MANY {
+            return Ok(0);
+        }
+        let mut taken = 0;
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            let count = self.reader.integers((left - taken).min(AT_ONCE), &mut bytes);
+            if count == 0 {
+                return Ok(taken);
+            }
+            let view = PyMemoryView::from(PyBytes::new(self.py(), &bytes).as_any())?;
+            let made = view.call_method1("cast", ("q",))?.call_method0("tolist")?;
+            list.set_slice(taken, taken, &made)?;
+            taken += count;
+        }
     }
 
     pub(super) fn pair(&mut self, field: &'static str) -> Result<()> {
