@@ -80,7 +80,7 @@ def test_what_goes_wrong_is_raised(counter: Any) -> None:
     assert counter.add(1) == 1
 
 
-def test_it_calls_back(counter: Any) -> None:
+def test_it_calls_back(server: str, counter: Any) -> None:
     counter.add(4)
     assert counter.sum_of(lambda x: x * 10) == 60
     # What was only named is asked for when it is called, and goes by reference from then on.
@@ -89,6 +89,9 @@ def test_it_calls_back(counter: Any) -> None:
     assert counter.echo(abs) is abs
     with pytest.raises(saranwrap.Unreachable, match="the child may not call `<class 'int'>` in the parent"):
         counter.sum_of(int)
+    trusted = saranwrap.wrap_program([server], trust=True)
+    trusted.add(4)
+    assert trusted.sum_of(int) == 6
 
     def fails(x: int) -> int:
         raise KeyError(x)

@@ -25,6 +25,7 @@ def wrap_program(
     spin: Spin = "auto",
     timeout: float | None = None,
     grace: float = 1.0,
+    trust: bool = False,
     stdout: Sink = None,
     stderr: Sink = None,
 ) -> Any:
@@ -35,7 +36,7 @@ def wrap_program(
 
     Args:
         command: the program, and its arguments. A name without a slash is looked up in PATH.
-        dead_callback, env, cwd, spin, timeout, grace, stdout, stderr: see `Child` and `Settings`. A Rust program cannot be
+        dead_callback, env, cwd, spin, timeout, grace, trust, stdout, stderr: see `Child` and `Settings`. A Rust program cannot be
             interrupted: a call that takes longer than it may ends with the program, unless it looks whether it is still wanted
             (`Session::cancelled`).
 
@@ -47,7 +48,9 @@ def wrap_program(
     if isinstance(command, str | bytes) or not command:
         raise ValueError(f"command must be a program and its arguments in a list, not {command!r}")
     program, *arguments = [os.fspath(part) for part in command]
-    chosen = _settings.complete(env=env, cwd=cwd, spin=spin, timeout=timeout, grace=grace, stdout=stdout, stderr=stderr)
+    chosen = _settings.complete(
+        env=env, cwd=cwd, spin=spin, timeout=timeout, grace=grace, trust=trust, stdout=stdout, stderr=stderr
+    )
     routes = _output.routes(stdout, stderr)
     inherited = environment() if env is None else [(str(name), str(value)) for name, value in env.items()]
     variables = [item for item in inherited if item[0] != _MARK]
@@ -58,7 +61,7 @@ def wrap_program(
         None if cwd is None else os.fspath(cwd),
         (),
         (),
-        False,
+        chosen["trust"],
         os.environ.get("SARANWRAP_TRANSPORT", "ring"),
         routes.says,
         None,

@@ -289,8 +289,8 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(object)
     }
 
-    /// The integers that a long list begins with; how many.  The interpreter makes many of them at once in a third
-    /// of the time that it takes to make one after the other through its C-API.
+    /// The integers that a long list begins with; how many.  The interpreter makes many of them at once in less time than it takes to
+    /// make one after the other through its C-API: a list of 100,000 costs a fifth less.
     fn integers(&mut self, list: &Bound<'py, PyList>, left: usize) -> Result<usize> {
         if left < MANY {
             return Ok(0);
