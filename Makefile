@@ -83,7 +83,7 @@ test: format-check lint types test-rust test-python ## run every check and every
 # Some of them put their objects into the interpreter of .venv.
 .PHONY: test-rust
 test-rust: build ## run the tests of the engine
-	cargo test --workspace --exclude saranwrap-python
+	cargo test --workspace --exclude saranwrap-python --all-features
 
 .PHONY: test-python
 test-python: build ## run the tests of the package over each transport (ARGS='-k name' narrows them)
@@ -96,7 +96,8 @@ test-versions: build ## run the tests of the package on each CPython that is fou
 
 .PHONY: lint
 lint: setup ## look for faults in the text of both languages
-	$(call cargo-component,clippy,--workspace --all-targets -- -D warnings,clippy)
+	$(call cargo-component,clippy,--workspace --all-targets --all-features -- -D warnings,clippy)
+	$(call cargo-component,clippy,--package saranwrap --no-default-features -- -D warnings,clippy)
 	$(BIN)/ruff check .
 
 .PHONY: format
@@ -151,7 +152,7 @@ fuzz: ## feed mutated bytes to the decoders, SECONDS=60 for each target
 
 .PHONY: docs
 docs: build ## build the crate manual, and run every example in the documents
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --exclude saranwrap-python
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --exclude saranwrap-python --all-features
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_examples.py
 
 .PHONY: wheel

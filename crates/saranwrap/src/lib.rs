@@ -100,6 +100,7 @@
 //! # Features
 //!
 //! * `macros` (default): [`wrap`](macro@wrap) and the derives of [`FromRemote`](trait@FromRemote) and [`IntoRemote`](trait@IntoRemote)
+//! * `serde`: `Serde(value)` crosses as serde writes it, and what comes becomes whatever type serde can read
 //!
 //! # Layout
 //!
@@ -186,6 +187,9 @@ pub use remote::{
     Args, Callback, Fault, FromRemote, Here, IntoRemote, Object, Offer, Pipeline, Promise, Proxy, Raised, Session,
     Value, Wrapped, args,
 };
+
+#[cfg(feature = "serde")]
+pub use remote::Serde;
 
 pub mod program;
 pub use program::Program;

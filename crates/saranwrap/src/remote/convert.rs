@@ -172,6 +172,17 @@ pub(crate) fn plain(value: Value) -> Value {
     }
 }
 
+/// What an object is by value, if it stayed there.
+pub(crate) fn fetched(value: Value) -> Result<Value> {
+    match value {
+        Value::Object(proxy) => match proxy.value() {
+            Some(plain) => Ok(plain.clone()),
+            None => proxy.fetch(),
+        },
+        here => Ok(here),
+    }
+}
+
 impl IntoRemote for Value {
     fn into_remote(self, out: &mut Encoder<'_>) -> Result<()> {
         out.value(&self)

@@ -30,6 +30,8 @@ mod courier;
 pub(crate) mod shared;
 pub(crate) mod surroundings;
 mod convert;
+#[cfg(feature = "serde")]
+mod serial;
 mod callback;
 mod object;
 mod iterator;
@@ -53,6 +55,8 @@ pub use parts::Parts;
 pub use pipeline::{Pipeline, Promise, Running};
 pub use proxy::{Named, Proxy};
 pub use raised::{ClassName, Frame, Raised};
+#[cfg(feature = "serde")]
+pub use serial::Serde;
 pub use session::Session;
 pub use value::{Array, BigInt, Known, Value};
 pub use wrapped::{Here, Offer, Wrapped};

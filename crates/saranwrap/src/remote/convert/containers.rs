@@ -4,22 +4,11 @@ use super::super::tuples::each_tuple;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
-use super::{FromRemote, IntoRemote, mismatch};
+use super::{FromRemote, IntoRemote, fetched, mismatch};
 use crate::remote::encode::Encoder;
 use crate::remote::fault::{Fault, Result};
 use crate::remote::object::Object;
 use crate::remote::value::Value;
-
-/// What an object is by value, if it stayed there.
-fn fetched(value: Value) -> Result<Value> {
-    match value {
-        Value::Object(proxy) => match proxy.value() {
-            Some(plain) => Ok(plain.clone()),
-            None => proxy.fetch(),
-        },
-        here => Ok(here),
-    }
-}
 
 fn items(value: Value) -> Result<Vec<Value>> {
     match fetched(value)? {
