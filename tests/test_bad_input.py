@@ -346,6 +346,47 @@ def test_an_answer_that_breaks_the_rules(liar, name):
     broken(liar(hello(), *answer(GARBLED[name]), FOREVER))
 
 
+LENT = {"list": [1, 2], "dict": {"a": 1, "b": 2}, "set": {1}, "bytearray": bytearray(b"ab")}
+
+# Only an interpreter is lent anything.
+INTERPRETER = {"child": "native", "implementation": "cpython", "python": "3.11.7"}
+
+# What was lent, and what is said of it.
+MISPLACED = {
+    "an item behind the end and one more": ("list", {3: 0}),
+    "an item at no number": ("list", {"a": 0}),
+    "an old item that was none": ("list", {0: Tag(lie.MARKED, 2)}),
+    "an old item far away": ("list", {0: Tag(lie.MARKED, 2**64 - 1)}),
+    "an item far away": ("list", {2**64 - 1: 0}),
+    "an old item that came with the change": ("list", {2: 0, 3: Tag(lie.MARKED, 2)}),
+    "an old item of a content": ("list", [Tag(lie.MARKED, 2)]),
+    "another key": ("dict", {0: "c"}),
+    "a key without a value": ("dict", {4: "c"}),
+    "a value without a key": ("dict", {5: 3}),
+    "places of a set": ("set", {0: 2}),
+    "places of a bytearray": ("bytearray", {0: 2}),
+}
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+def test_a_change_that_names_places_which_are_not_there(liar, name):
+    kind, content = MISPLACED[name]
+    lent = copy.copy(LENT[kind])
+    session = liar(hello(**INTERPRETER), *answer(raw(cbor(1) + cbor([[[1, content]], []]))), FOREVER)
+    with pytest.raises(saranwrap.ProtocolError) as error:
+        session.request(OPS["import"], 0, (lent,))
+    assert "never made" not in str(error.value)
+    assert lent == LENT[kind]
+    broken(session)
+
+
+def test_a_change_that_names_a_few_places(liar):
+    lent, told = {"a": 1, "b": 2}, {1: Tag(lie.MARKED, 3), 3: 7, 4: "c", 5: Tag(lie.MARKED, 1)}
+    session = liar(hello(**INTERPRETER), *answer(raw(cbor(1) + cbor([[[1, told]], []]))))
+    assert session.request(OPS["import"], 0, (lent,)) == 1
+    assert lent == {"a": 2, "b": 7, "c": 1}
+
+
 @pytest.mark.parametrize("kind", [lie.REPLY, lie.RAISED], ids=["reply", "raised"])
 def test_a_pickle_of_a_child_is_not_run(liar, tmp_path, kind):
     run = tmp_path / "run"

@@ -104,3 +104,48 @@ test_with_exceptions = cases(
     same("calls.mapped(a.append, [1, 2]), a", a=[]),
     same("calls.mapped(a.__setitem__.__self__.setdefault, ['k']), a", a={}),
 )
+
+# So many that a change tells only of what is another one, and so many changes that it tells of all.
+NUMBERS, MANY = list(range(1000, 1040)), 30
+NAMED = {f"k{number}": number for number in NUMBERS}
+
+test_little_of_much = cases(
+    same("calls.put(a, 'k1007', 1); a, list(a)", a=NAMED),
+    same("calls.put(a, 'new', 1); a, list(a)", a=NAMED),
+    same("calls.put(a, 'k1007', a['k1009']); a['k1007'] is a['k1009']", a=NAMED),
+    same("calls.apply(lambda d: (d.update(k1000=5, new=7), d.pop('new')), a); a, list(a)", a=NAMED),
+    same("calls.apply(lambda d: d.update(k1000=d['k1039'], k1039=d['k1000'], new=[1]), a); a, list(a)", a=NAMED),
+    same("calls.apply(lambda d: d.update({k: [v] for k, v in list(d.items())[:many]}), a); a", a=NAMED, many=MANY),
+    same("calls.apply(lambda d: d.setdefault('k1039', d.pop('k1039')), a); a, list(a)", a=NAMED),
+    same("calls.apply(lambda d: d.setdefault('k1000', d.pop('k1000')), a); a, list(a)", a=NAMED),
+    same("calls.apply(list.append, a, 5); a", a=NUMBERS),
+    same("calls.apply(lambda l: l.extend([l[3], [1], l[4]]), a); a, a[40] is a[3]", a=NUMBERS),
+    same("calls.apply(lambda l: l.extend(range(many)), a); a", a=NUMBERS, many=MANY),
+    same("calls.apply(list.__setitem__, a, 3, 5); a", a=NUMBERS),
+    same("b = list(a); calls.apply(lambda l: l.insert(0, l.pop(1)), a); a, a[0] is b[1], a[1] is b[0]", a=NUMBERS),
+    same("calls.apply(list.pop, a), calls.apply(list.remove, a, 1003); a", a=NUMBERS),
+    same("calls.apply(list.reverse, a); a", a=NUMBERS),
+    same(
+        "a.append(a); calls.apply(lambda l: (l.append(l), l.__setitem__(0, l)), a); a[0] is a, a[40] is a, a[41] is a",
+        a=NUMBERS,
+    ),
+    same(
+        "inner = a[3]; calls.apply(lambda l: (l[3].append(1), l.append(2)), a); a, a[3] is inner",
+        a=[[], [], [], []] * 5,
+    ),
+    same("i = iter(a); next(i); calls.put(a, 'k1007', 1); next(i), list(a.values())[7]", a=NAMED),
+)
+
+test_what_the_caller_changes_meanwhile = cases(
+    same("calls.change_then_call(a, lambda: a.__setitem__(3, 'here')); a", a=NUMBERS),
+    same("calls.change_then_call(a, lambda: a.insert(0, 'here')); a", a=NUMBERS),
+    same(
+        "calls.apply(lambda f: (calls.put(a, 'k1001', 1), f(), calls.put(a, 'k1002', 2)), lambda: a.pop('k1003')); a",
+        a=NAMED,
+    ),
+    same(
+        "calls.apply(lambda d, f: (d.update(k1001=1), f(), d.update(k1002=d['new'], k1003=d['k1004'])), a, "
+        "lambda: a.update(new=[7], k1004='here')); a, a['k1002'] is a['new'], list(a)",
+        a=NAMED,
+    ),
+)

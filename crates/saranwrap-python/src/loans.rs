@@ -5,12 +5,12 @@
 //! side puts it into its own twin. When the outermost call ends the loans end with it. Loans belong to one chain, and a
 //! chain is served by one thread at a time on each side, so they live in a thread-local and need no lock.
 
+mod agreed;
+mod change;
 mod part;
 
 use std::cell::RefCell;
-use std::ops::Range;
 
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyTuple};
 
@@ -18,37 +18,11 @@ use crate::addresses::{AddressMap, NumberMap};
 use crate::buffer::Buffer;
 use crate::chains::Chains;
 pub(crate) use crate::chains::Key;
-use crate::names;
+pub(crate) use agreed::{Agreed, Snapshot, is_key};
+pub(crate) use change::{
+    Change, Content, Item, Turn, agree_on_places, agreed_item, agreed_items, changes, is_as_agreed, turn,
+};
 pub(crate) use part::{Replaced, part};
-
-/// A container above this size is compared only when a message mentions it and when the call ends.
-const EAGER_ITEMS: usize = 4096;
-
-/// An array that comes in the body of a message has fewer bytes; it is compared whole.
-const SMALL_ARRAY: usize = (32 << 10) - 1;
-
-/// What a container held when both sides last agreed about it.
-enum Agreed {
-    List(Vec<Py<PyAny>>),
-    /// Keys and values alternate.
-    Dict(Vec<Py<PyAny>>),
-    Set(Vec<Py<PyAny>>),
-    Bytes(Py<PyBytes>),
-    /// The bytes of an array: of a small one, or of one that has no block to compare it with.
-    Array(Py<PyBytes>),
-    /// The memory of an array: what it showed at first is still in the block that it came in.
-    Memory(Py<Buffer>),
-    /// Given by value for its identity only: it goes home as itself.
-    Opaque,
-}
-
-impl Agreed {
-    fn each(&mut self, mut work: impl FnMut(&mut Py<PyAny>)) {
-        if let Self::List(items) | Self::Dict(items) | Self::Set(items) = self {
-            items.iter_mut().for_each(&mut work);
-        }
-    }
-}
 
 pub(crate) struct Loan {
     object: Py<PyAny>,
@@ -57,25 +31,6 @@ pub(crate) struct Loan {
     references: isize,
     /// Something on this side keeps the object beyond the call that it came with.
     kept: bool,
-}
-
-/// A change to tell: the loan's number, its twin here, and the items that both sides knew before.
-pub(crate) struct Change<'py> {
-    pub(crate) number: u64,
-    pub(crate) content: Content<'py>,
-    /// Where an item stood before, by address.
-    pub(crate) before: AddressMap<usize, u64>,
-    /// Keeps the addresses of `before` valid.
-    _kept: Vec<Py<PyAny>>,
-}
-
-pub(crate) enum Content<'py> {
-    Items(Vec<Bound<'py, PyAny>>),
-    Bytes(Bound<'py, PyByteArray>),
-    /// All bytes of an array.
-    Array(Bound<'py, PyBytes>),
-    /// The parts of the memory of an array that were written to.
-    Memory(Bound<'py, Buffer>, Vec<Range<usize>>),
 }
 
 #[derive(Default)]
@@ -207,7 +162,8 @@ pub(crate) fn agree_on_array(key: Key, number: u64, bytes: &Bound<'_, PyBytes>) 
     agree(key, number, Agreed::Array(bytes.clone().unbind()));
 }
 
-fn agree(key: Key, number: u64, agreed: Agreed) {
+/// Both sides hold this.
+pub(crate) fn agree(key: Key, number: u64, agreed: Agreed) {
     let before =
         with(key, |loans| loans.by_number.get_mut(&number).map(|loan| std::mem::replace(&mut loan.agreed, agreed)));
     drop(before);
@@ -269,50 +225,7 @@ fn references(object: &Py<PyAny>, py: Python<'_>) -> isize {
 /// Both sides now hold what the twin holds.
 pub(crate) fn settle(key: Key, number: u64, py: Python<'_>) {
     let Some(object) = twin(key, number, py) else { return };
-    agree(key, number, agreement(&object));
-}
-
-/// What both sides last agreed a loan to hold, for reading a change that refers to it.
-pub(crate) fn agreed_items<'py>(key: Key, number: u64, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
-    LOANS.with_borrow(|all| {
-        let loan = all.get(&key).and_then(|loans| loans.by_number.get(&number));
-        match loan.map(|loan| &loan.agreed) {
-            Some(Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items)) => {
-                items.iter().map(|item| item.bind(py).clone()).collect()
-            }
-            _ => Vec::new(),
-        }
-    })
-}
-
-/// Every loan that has changed here since both sides agreed, oldest first. `last` looks at the big ones too.
-pub(crate) fn changes<'py>(key: Key, turn: Turn, py: Python<'py>) -> Vec<Change<'py>> {
-    let loans: Vec<(u64, Bound<'py, PyAny>)> = LOANS.with_borrow(|all| {
-        let Some(loans) = all.get(&key) else { return Vec::new() };
-        loans.by_number.iter().map(|(&number, loan)| (number, loan.object.bind(py).clone())).collect()
-    });
-    let mut changed: Vec<Change<'py>> = loans
-        .into_iter()
-        .filter(|(number, object)| {
-            turn == Turn::Last || (size(object) <= EAGER_ITEMS && memory(key, *number, py).is_none())
-        })
-        .filter_map(|(number, object)| change(key, number, &object))
-        .collect();
-    changed.sort_by_key(|change| change.number);
-    changed
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// The conversation goes on after this message.
-    Middle,
-    /// The outermost call ends with this message.
-    Last,
-}
-
-/// Whether this message is the last of its chain on this side.
-pub(crate) fn turn(key: Key) -> Turn {
-    if LOANS.with_borrow(|all| all.depth(key)) <= 1 { Turn::Last } else { Turn::Middle }
+    agree(key, number, Agreed::of(&object));
 }
 
 /// The memory of an array on loan that came in a block.
@@ -323,161 +236,10 @@ fn memory<'py>(key: Key, number: u64, py: Python<'py>) -> Option<Bound<'py, Buff
     })
 }
 
-fn size(object: &Bound<'_, PyAny>) -> usize {
-    object.len().unwrap_or(usize::MAX)
-}
-
-fn change<'py>(key: Key, number: u64, object: &Bound<'py, PyAny>) -> Option<Change<'py>> {
-    let py = object.py();
-    if let Some(memory) = memory(key, number, py) {
-        let parts = memory.get().changes();
-        let content = Content::Memory(memory, parts);
-        let nothing = matches!(&content, Content::Memory(_, parts) if parts.is_empty());
-        return (!nothing).then(|| Change { number, content, before: AddressMap::default(), _kept: Vec::new() });
-    }
-    if LOANS.with_borrow(|all| Some(still_holds(&all.get(&key)?.by_number.get(&number)?.agreed, object))) != Some(false)
-    {
-        return None;
-    }
-    let now = if is_array_here(key, number) { whole(object) } else { agreement(object) };
-    let before = LOANS.with_borrow(|all| {
-        let loan = all.get(&key)?.by_number.get(&number)?;
-        differs(&loan.agreed, &now, py).then(|| match &loan.agreed {
-            Agreed::List(old) | Agreed::Dict(old) | Agreed::Set(old) => {
-                old.iter().map(|item| item.clone_ref(py)).collect()
-            }
-            _ => Vec::new(),
-        })
-    })?;
-    let content = match now {
-        Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
-            Content::Items(items.into_iter().map(|item| item.into_bound(py)).collect())
-        }
-        Agreed::Array(bytes) => Content::Array(bytes.into_bound(py)),
-        _ => Content::Bytes(object.cast::<PyByteArray>().ok()?.clone()),
-    };
-    let places: AddressMap<usize, u64> = before
-        .iter()
-        .enumerate()
-        .map(|(place, item): (usize, &Py<PyAny>)| (item.as_ptr() as usize, place as u64))
-        .collect();
-    Some(Change { number, content, before: places, _kept: before })
-}
-
-/// What a mutable built-in held at one moment, to tell later whether it still does.
-pub(crate) struct Snapshot {
-    object: Py<PyAny>,
-    held: Agreed,
-}
-
-impl Snapshot {
-    pub(crate) fn of(object: &Bound<'_, PyAny>) -> Self {
-        Self { object: object.clone().unbind(), held: whole(object) }
-    }
-
-    pub(crate) fn is_current(&self, py: Python<'_>) -> bool {
-        !differs(&self.held, &whole(self.object.bind(py)), py)
-    }
-
-    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
-        self.object.bind(py)
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)?;
-        match &self.held {
-            Agreed::List(items) | Agreed::Dict(items) | Agreed::Set(items) => {
-                items.iter().try_for_each(|item| visit.call(item))
-            }
-            Agreed::Bytes(bytes) | Agreed::Array(bytes) => visit.call(bytes),
-            Agreed::Memory(memory) => visit.call(memory),
-            Agreed::Opaque => Ok(()),
-        }
-    }
-}
-
-fn differs(old: &Agreed, new: &Agreed, py: Python<'_>) -> bool {
-    match (old, new) {
-        (Agreed::List(old), Agreed::List(new))
-        | (Agreed::Dict(old), Agreed::Dict(new))
-        | (Agreed::Set(old), Agreed::Set(new)) => !same_items(old, new),
-        (Agreed::Bytes(old), Agreed::Bytes(new)) | (Agreed::Array(old), Agreed::Array(new)) => {
-            old.bind(py).as_bytes() != new.bind(py).as_bytes()
-        }
-        _ => false,
-    }
-}
-
-/// Whether `object` holds just what was agreed upon, as far as that can be told without a copy: bytes are copied to look.
-fn still_holds(agreed: &Agreed, object: &Bound<'_, PyAny>) -> bool {
-    let same = |now: &Bound<'_, PyAny>, old: &Py<PyAny>| now.as_ptr() == old.as_ptr();
-    match agreed {
-        Agreed::List(old) => object
-            .cast_exact::<PyList>()
-            .is_ok_and(|list| list.len() == old.len() && list.iter().zip(old).all(|(now, old)| same(&now, old))),
-        Agreed::Dict(old) => object.cast_exact::<PyDict>().is_ok_and(|dict| {
-            let mut pairs = dict.iter().zip(old.chunks_exact(2));
-            2 * dict.len() == old.len() && pairs.all(|((key, value), old)| same(&key, &old[0]) && same(&value, &old[1]))
-        }),
-        Agreed::Set(old) => object
-            .cast_exact::<PySet>()
-            .is_ok_and(|set| set.len() == old.len() && set.iter().zip(old).all(|(now, old)| same(&now, old))),
-        Agreed::Bytes(_) | Agreed::Array(_) | Agreed::Memory(_) => false,
-        Agreed::Opaque => true,
-    }
-}
-
-fn same_items(old: &[Py<PyAny>], new: &[Py<PyAny>]) -> bool {
-    old.len() == new.len() && old.iter().zip(new).all(|(a, b)| a.as_ptr() == b.as_ptr())
-}
-
 /// Whether arguments of this kind are copied and lent.
 pub(crate) fn is_lendable(object: &Bound<'_, PyAny>) -> bool {
     object.is_exact_instance_of::<PyList>()
         || object.is_exact_instance_of::<PyDict>()
         || object.is_exact_instance_of::<PySet>()
         || object.is_exact_instance_of::<PyByteArray>()
-}
-
-fn agreement(object: &Bound<'_, PyAny>) -> Agreed {
-    let py = object.py();
-    if let Ok(list) = object.cast_exact::<PyList>() {
-        Agreed::List(list.iter().map(Bound::unbind).collect())
-    } else if let Ok(dict) = object.cast_exact::<PyDict>() {
-        let mut items = Vec::with_capacity(2 * dict.len());
-        for (key, value) in dict {
-            items.extend([key.unbind(), value.unbind()]);
-        }
-        Agreed::Dict(items)
-    } else if let Ok(set) = object.cast_exact::<PySet>() {
-        Agreed::Set(set.iter().map(Bound::unbind).collect())
-    } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
-        Agreed::Bytes(PyBytes::new(py, &bytes.to_vec()).unbind())
-    } else if let Some(bytes) = array_bytes(object, SMALL_ARRAY) {
-        Agreed::Array(bytes.unbind())
-    } else {
-        Agreed::Opaque
-    }
-}
-
-/// What an object holds, arrays of any size included.
-fn whole(object: &Bound<'_, PyAny>) -> Agreed {
-    match array_bytes(object, usize::MAX) {
-        Some(bytes) => Agreed::Array(bytes.unbind()),
-        None => agreement(object),
-    }
-}
-
-/// Whether this is an array that is compared by its bytes.
-fn is_array_here(key: Key, number: u64) -> bool {
-    LOANS.with_borrow(|all| {
-        let loan = all.get(&key).and_then(|loans| loans.by_number.get(&number));
-        loan.is_some_and(|loan| matches!(loan.agreed, Agreed::Array(_)))
-    })
-}
-
-/// All bytes of an array that has no more than that, in the order in which they cross; None for anything else.
-fn array_bytes<'py>(object: &Bound<'py, PyAny>, most: usize) -> Option<Bound<'py, PyBytes>> {
-    let bytes = names::ARRAY_BYTES.get(object.py()).and_then(|bytes| bytes.call1((object, most))).ok()?;
-    bytes.cast_into::<PyBytes>().ok()
 }

@@ -17,7 +17,7 @@ use super::bulk::Bulk;
 use crate::addresses::NumberMap;
 use crate::classes;
 use crate::fault::{Fault, Result};
-use crate::loans::{self, Key};
+use crate::loans::{self, Agreed, Key};
 use crate::names;
 use crate::session::Session;
 
@@ -272,9 +272,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
             }
             tag::DICT => {
                 let dict = object.cast::<PyDict>()?;
-                for _ in 0..self.reader.map("dict")? {
-                    let key = self.key()?;
-                    dict.set_item(key, self.value()?)?;
+                let count = self.reader.map("dict")?;
+                let mut items = Vec::with_capacity(2 * count.min(2048));
+                for _ in 0..count {
+                    let (key, value) = (self.key()?, self.value()?);
+                    dict.set_item(&key, &value)?;
+                    if number < WITHIN_MESSAGE {
+                        items.extend([key.unbind(), value.unbind()]);
+                    }
+                }
+                // Unless two keys are equal here.
+                if items.len() == 2 * dict.len() {
+                    loans::agree(self.key, number, Agreed::Dict(items));
+                    return Ok(object);
                 }
             }
             tag::SET => {

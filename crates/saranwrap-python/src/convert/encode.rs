@@ -18,7 +18,7 @@ use crate::addresses::AddressMap;
 use crate::buffer::Lent;
 use crate::fault::Result;
 use crate::kinds;
-use crate::loans::{self, Key};
+use crate::loans::{self, Agreed, Key};
 use crate::promise::Pipeline;
 use crate::proxy::Proxy;
 use crate::session::Session;
@@ -299,23 +299,26 @@ impl<'a, 'py> Encoder<'a, 'py> {
     /// The exact mutable built-ins. A cycle finds its own loan number.
     fn container(&mut self, object: &Bound<'py, PyAny>) -> Result<bool> {
         if let Ok(list) = object.cast_exact::<PyList>() {
-            self.lend(object, tag::LIST);
+            let number = self.begin_loan(object, tag::LIST);
             let items: Vec<_> = list.iter().collect();
             self.out.array(items.len());
             self.items(&items)?;
+            self.end_loan(number, items, Agreed::List);
         } else if let Ok(dict) = object.cast_exact::<PyDict>() {
-            self.lend(object, tag::DICT);
-            let items: Vec<_> = dict.iter().collect();
-            self.out.map(items.len());
-            for (key, value) in items {
-                self.value(&key)?;
-                self.value(&value)?;
+            let number = self.begin_loan(object, tag::DICT);
+            let mut items = Vec::with_capacity(2 * dict.len());
+            for (key, value) in dict {
+                items.extend([key, value]);
             }
+            self.out.map(items.len() / 2);
+            self.items(&items)?;
+            self.end_loan(number, items, Agreed::Dict);
         } else if let Ok(set) = object.cast_exact::<PySet>() {
-            self.lend(object, tag::SET);
+            let number = self.begin_loan(object, tag::SET);
             let items: Vec<_> = set.iter().collect();
             self.out.array(items.len());
             self.items(&items)?;
+            self.end_loan(number, items, Agreed::Set);
         } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
             self.lend(object, tag::BYTEARRAY);
             self.content(&Lent::of(object)?, 0..bytes.len())?;
@@ -325,18 +328,30 @@ impl<'a, 'py> Encoder<'a, 'py> {
         Ok(true)
     }
 
+    /// What was read of a container before any of it was written is what both sides hold of it.
+    fn end_loan(&self, number: u64, items: Vec<Bound<'py, PyAny>>, kind: fn(Vec<Py<PyAny>>) -> Agreed) {
+        if self.given_away.is_none() {
+            loans::agree(self.key, number, kind(items.into_iter().map(Bound::unbind).collect()));
+        }
+    }
+
     fn items(&mut self, items: &[Bound<'py, PyAny>]) -> Result<()> {
         items.iter().try_for_each(|item| self.value(item))
     }
 
     pub(super) fn lend(&mut self, object: &Bound<'py, PyAny>, kind: u64) {
-        let number = self.loan_number(object);
+        let number = self.begin_loan(object, kind);
         if self.given_away.is_none() {
             loans::settle(self.key, number, object.py());
         }
+    }
+
+    fn begin_loan(&mut self, object: &Bound<'py, PyAny>, kind: u64) -> u64 {
+        let number = self.loan_number(object);
         self.out.tag(kind);
         self.out.array(2);
         self.out.u64(number);
+        number
     }
 
     /// A new number for what is lent, or given away.

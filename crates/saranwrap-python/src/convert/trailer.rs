@@ -18,7 +18,7 @@ use super::encode::Encoder;
 use crate::ahead::lock;
 use crate::buffer::Lent;
 use crate::fault::{Fault, Result};
-use crate::loans::{self, Change, Content};
+use crate::loans::{self, Change, Content, Item as Changed};
 use crate::names;
 use crate::session::Session;
 
@@ -80,6 +80,10 @@ impl<'py> Encoder<'_, 'py> {
             Content::Memory(..) => {}
             // Not settled: what is larger would no longer be compared.
             Content::Array(bytes) => loans::agree_on_array(self.key, change.number, bytes),
+            Content::Places(_, changed) => {
+                // Found among what was agreed upon, these fit.
+                loans::agree_on_places(self.key, change.number, changed, self.session.py());
+            }
             Content::Bytes(_) | Content::Items(_) => loans::settle(self.key, change.number, self.session.py()),
         }
     }
@@ -109,8 +113,23 @@ impl<'py> Encoder<'_, 'py> {
             }
             Content::Items(items) => {
                 self.out.array(items.len());
-                for item in items {
-                    self.changed_item(change, item)?;
+                items.iter().try_for_each(|item| self.changed_item(item))?;
+            }
+            Content::Places(_, changed) if self.session.get().side() == Side::Child => {
+                self.out.map(changed.len());
+                for (place, item) in changed {
+                    self.out.u64(*place);
+                    self.changed_item(item)?;
+                }
+            }
+            // A portable child reads no places, which would gain it nothing: it hears of changes in callbacks alone.
+            Content::Places(len, changed) => {
+                self.out.array(*len);
+                for place in 0..*len as u64 {
+                    match changed.iter().find(|(at, _)| *at == place) {
+                        Some((_, item)) => self.changed_item(item)?,
+                        None => self.changed_item(&Changed::Known(place))?,
+                    }
                 }
             }
         }
@@ -118,14 +137,14 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     /// An item both sides knew before goes by its old place, which keeps its identity at home.
-    pub(super) fn changed_item(&mut self, change: &Change<'py>, item: &Bound<'py, PyAny>) -> Result<()> {
-        match change.before.get(&(item.as_ptr() as usize)) {
-            Some(&place) => {
+    fn changed_item(&mut self, item: &Changed<'py>) -> Result<()> {
+        match item {
+            Changed::Known(place) => {
                 self.out.tag(tag::MARKED);
-                self.out.u64(place);
+                self.out.u64(*place);
                 Ok(())
             }
-            None => self.value(item),
+            Changed::New(object) => self.value(object),
         }
     }
 }
@@ -214,12 +233,21 @@ impl<'py> Decoder<'_, 'py> {
             bytes.set_item(PySlice::full(py), content)?;
         } else if is_array(&twin)? {
             self.patch(&twin)?;
+        } else if let Item::Map(count) = self.reader.peek()? {
+            self.reader.next()?;
+            return self.places(number, &twin, count);
         } else {
             let before = loans::agreed_items(self.key, number, py);
             let count = self.reader.array("changed items")?;
             let mut items = Vec::with_capacity(count.min(4096));
             for _ in 0..count {
-                items.push(self.changed_item(&before)?);
+                items.push(match self.changed_item()? {
+                    Changed::New(item) => item,
+                    Changed::Known(place) => {
+                        let item = usize::try_from(place).ok().and_then(|place| before.get(place));
+                        item.cloned().ok_or_else(|| no_place(number))?
+                    }
+                });
             }
             restore(&twin, items)?;
         }
@@ -227,15 +255,60 @@ impl<'py> Decoder<'_, 'py> {
         Ok(())
     }
 
-    fn changed_item(&mut self, before: &[Bound<'py, PyAny>]) -> Result<Bound<'py, PyAny>> {
-        if self.reader.peek()? != Item::Tag(tag::MARKED) {
-            return self.value();
+    /// A change that tells of a few places. In a twin that is as it was when both sides agreed, all else is left alone.
+    fn places(&mut self, number: u64, twin: &Bound<'py, PyAny>, count: usize) -> Result<()> {
+        let py = self.py();
+        let mut changed = Vec::with_capacity(count.min(4096));
+        for _ in 0..count {
+            changed.push((self.reader.u64("place")?, self.changed_item()?));
         }
-        self.reader.next()?;
-        let place = self.reader.u64("place")?;
-        let item = usize::try_from(place).ok().and_then(|place| before.get(place));
-        item.cloned().ok_or_else(|| Error::garbled(format!("there was no item {place} before the change")).into())
+        let untouched = loans::is_as_agreed(self.key, number, twin);
+        if !loans::agree_on_places(self.key, number, &changed, py) {
+            return Err(no_place(number).into());
+        }
+        if !untouched {
+            return restore(twin, loans::agreed_items(self.key, number, py));
+        }
+        let item = |place| loans::agreed_item(self.key, number, place, py).ok_or_else(|| no_place(number));
+        for (place, _) in changed {
+            put(twin, place, item)?;
+        }
+        Ok(())
     }
+
+    fn changed_item(&mut self) -> Result<Changed<'py>> {
+        let mut reader = self.reader.clone();
+        if reader.next()? != Item::Tag(tag::MARKED) {
+            return Ok(Changed::New(self.value()?));
+        }
+        let place = reader.u64("place")?;
+        self.reader = reader;
+        Ok(Changed::Known(place))
+    }
+}
+
+fn no_place(number: u64) -> Error {
+    Error::garbled(format!("loan {number} has no such place as a change names"))
+}
+
+/// Put the item of this place into the caller's own object.
+fn put<'py>(
+    twin: &Bound<'py, PyAny>,
+    place: u64,
+    item: impl Fn(u64) -> std::result::Result<Bound<'py, PyAny>, Error>,
+) -> Result<()> {
+    if let Ok(dict) = twin.cast_exact::<PyDict>() {
+        // The value that stands behind a new key puts in both.
+        if !loans::is_key(place) {
+            dict.set_item(item(place - 1)?, item(place)?)?;
+        }
+    } else if let Ok(list) = twin.cast_exact::<PyList>() {
+        match usize::try_from(place) {
+            Ok(place) if place < list.len() => list.set_item(place, item(place as u64)?)?,
+            _ => list.append(item(place)?)?,
+        }
+    }
+    Ok(())
 }
 
 /// Put the new content into the caller's own object.

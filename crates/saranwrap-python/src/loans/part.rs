@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyList, PySet};
 
-use super::{Agreed, Key, LOANS, agree_on_array, agreement, memory, with};
+use super::{Agreed, Key, LOANS, agree_on_array, memory, with};
 use crate::convert::is_array;
 
 /// A loan's twin that was replaced, and the one that stands for it now.
@@ -37,7 +37,7 @@ pub(crate) fn part(key: Key, py: Python<'_>) -> PyResult<Vec<Replaced<'_>>> {
             loans.by_address.insert(twin.new.as_ptr() as usize, twin.number);
             let loan = loans.by_number.get_mut(&twin.number)?;
             // Where the agreed content held an old twin it holds the new one, or the caller would be told of a change.
-            loan.agreed.each(|item| {
+            loan.agreed.items_mut().iter_mut().for_each(|item| {
                 if let Some(&new) = new_ones.get(&(item.as_ptr() as usize)) {
                     *item = new.clone().unbind();
                 }
@@ -67,7 +67,7 @@ fn lent_if_any_is_kept(key: Key, py: Python<'_>) -> Vec<(u64, Bound<'_, PyAny>, 
 /// An empty container of the same kind; what is no container stands for itself.
 fn shell<'py>(old: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = old.py();
-    Ok(match agreement(old) {
+    Ok(match Agreed::of(old) {
         Agreed::List(_) => PyList::empty(py).into_any(),
         Agreed::Dict(_) => PyDict::new(py).into_any(),
         Agreed::Set(_) => PySet::empty(py)?.into_any(),
