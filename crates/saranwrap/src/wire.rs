@@ -235,6 +235,9 @@ impl<'a> Reader<'a> {
 
     /// A non-negative integer; `field` names it in the error.
     pub fn u64(&mut self, field: &'static str) -> Result<u64> {
+        if let Some(value) = self.number(UINT) {
+            return Ok(value);
+        }
         match self.next_for(field)? {
             Item::Uint(value) => Ok(value),
             other => Err(self.mismatch(field, "a non-negative integer", other)),
@@ -275,6 +278,9 @@ impl<'a> Reader<'a> {
 
     /// The head of an array: how many items follow.
     pub fn array(&mut self, field: &'static str) -> Result<usize> {
+        if let Some(len) = self.entries(ARRAY, 1) {
+            return Ok(len);
+        }
         match self.next_for(field)? {
             Item::Array(len) => Ok(len),
             other => Err(self.mismatch(field, "an array", other)),
@@ -283,6 +289,9 @@ impl<'a> Reader<'a> {
 
     /// The head of a map: how many keys follow, each with its value.
     pub fn map(&mut self, field: &'static str) -> Result<usize> {
+        if let Some(len) = self.entries(MAP, 2) {
+            return Ok(len);
+        }
         match self.next_for(field)? {
             Item::Map(len) => Ok(len),
             other => Err(self.mismatch(field, "a map", other)),
@@ -343,6 +352,27 @@ impl<'a> Reader<'a> {
     /// The bytes that have not been read.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.position..]
+    }
+
+    /// The number in the next head, if that is what is expected: most are, and no `Item` is made of them. What is wrong with
+    /// others is found by whoever reads them again.
+    #[inline]
+    fn number(&mut self, major: u8) -> Option<u64> {
+        let first = *self.bytes.get(self.position).filter(|&&first| first >> 5 == major)?;
+        let (number, after) = self.argument(first, self.position + 1).ok()?;
+        self.position = after;
+        Some(number)
+    }
+
+    /// How many items the container holds that is expected next.
+    #[inline]
+    fn entries(&mut self, major: u8, bytes_each: usize) -> Option<usize> {
+        let start = self.position;
+        let count = self.number(major).and_then(|claim| self.count(claim, bytes_each, self.position).ok());
+        if count.is_none() {
+            self.position = start;
+        }
+        count
     }
 
     fn next_for(&mut self, field: &'static str) -> Result<Item<'a>> {
