@@ -1,6 +1,6 @@
 //! Containers that stand in one message more than once: the second time only their number does.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -16,14 +16,14 @@ pub(crate) struct Aliases<'a> {
     body: &'a [u8],
     /// Whether any is named again; looked for when the first one begins.  Most messages have none, and nothing is noted for them.
     any: Option<bool>,
-    /// `None` for one that is not whole yet.
-    by_number: HashMap<u64, Option<Value>>,
+    /// `None` for one that is not whole yet.  A tree, as every message has one, and an empty one costs nothing.
+    by_number: BTreeMap<u64, Option<Value>>,
     copied: usize,
 }
 
 impl<'a> Aliases<'a> {
     pub(crate) fn of(body: &'a [u8]) -> Self {
-        Self { body, any: None, by_number: HashMap::new(), copied: 0 }
+        Self { body, any: None, by_number: BTreeMap::new(), copied: 0 }
     }
 
     /// A container begins.

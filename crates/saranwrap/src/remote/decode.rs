@@ -134,9 +134,16 @@ impl<'a> Decoder<'a> {
 
     /// The next value.  What the other side nests is kept on the heap: it must not exhaust the stack.
     pub(crate) fn value(&mut self) -> Result<Value> {
+        match self.begin()? {
+            Begun::Value(value) => Ok(value),
+            begun => self.rest_of(begun),
+        }
+    }
+
+    /// A value that is made of others, of which there may be many.
+    fn rest_of(&mut self, mut begun: Begun) -> Result<Value> {
         let mut open: Vec<Open> = Vec::new();
         loop {
-            let begun = self.begin()?;
             let loan = self.loan.take();
             let mut value = match begun {
                 Begun::Value(value) => value,
@@ -148,6 +155,7 @@ impl<'a> Decoder<'a> {
                     // The reader has checked that so many items could fit into the bytes that are left; a value is larger than a
                     // byte, though.
                     open.push(Open { kind, loan, count, items: Vec::with_capacity(count.min(4096)) });
+                    begun = self.begin()?;
                     continue;
                 }
             };
@@ -163,6 +171,7 @@ impl<'a> Decoder<'a> {
                 };
                 value = self.whole(kind, loan, items)?;
             }
+            begun = self.begin()?;
         }
     }
 
@@ -352,6 +361,11 @@ impl<'a> Decoder<'a> {
             Value::Str(name) => Ok((name, value)),
             other => Err(Error::garbled(format!("the name of an argument is {}", other.kind())).into()),
         };
+        // Most calls name none.
+        if self.reader.peek()? == Item::Map(0) {
+            self.reader.next()?;
+            return Ok(Vec::new());
+        }
         match self.value()? {
             Value::None => Ok(Vec::new()),
             Value::Dict(pairs) => pairs.into_iter().map(named).collect(),

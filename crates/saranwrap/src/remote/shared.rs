@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     /// Ids of classes and functions that both sides have.
     named: Mutex<HashMap<ClassName, u64>>,
     queued: Mutex<Vec<(u64, u64)>>,
+    /// Whether anything is queued, to be read without the lock: with each frame, and hardly ever there is.
+    any_queued: AtomicBool,
     /// How it was started, to start another one in its place.
     pub(crate) again: OnceLock<Again>,
     /// Another process has taken its place.
@@ -98,6 +100,7 @@ impl Shared {
             classes: Mutex::default(),
             named: Mutex::default(),
             queued: Mutex::default(),
+            any_queued: AtomicBool::new(false),
             again: OnceLock::new(),
             replaced: AtomicBool::new(false),
             courier: Mutex::default(),
@@ -365,18 +368,26 @@ impl Shared {
         let many = {
             let mut queued = lock(&self.queued);
             queued.push((id, 1));
+            self.any_queued.store(true, Ordering::Release);
             queued.len() >= MANY_RELEASES
         };
         if many {
             let releases = self.queued_releases();
             if !self.link.send_releases(&releases) {
-                lock(&self.queued).extend(releases);
+                let mut queued = lock(&self.queued);
+                queued.extend(releases);
+                self.any_queued.store(true, Ordering::Release);
             }
         }
     }
 
     pub(crate) fn queued_releases(&self) -> Vec<(u64, u64)> {
-        let mut queued = std::mem::take(&mut *lock(&self.queued));
+        let mut queued = Vec::new();
+        if self.any_queued.load(Ordering::Acquire) {
+            let mut waiting = lock(&self.queued);
+            self.any_queued.store(false, Ordering::Release);
+            queued = std::mem::take(&mut *waiting);
+        }
         queued.extend(self.arena.take_given_back());
         queued
     }
