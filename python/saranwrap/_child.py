@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import types
+import warnings
 
 from saranwrap import _exceptions, _home, _values
 from saranwrap._native import OPS, Session, await_birth, begin_to_end, interrupts, rehearse, sound_alarm_here
@@ -54,7 +55,8 @@ def main() -> None:
     sys.argv[:] = argv
     if not faulthandler.is_enabled():
         faulthandler.enable(2, all_threads=True)
-    _home.move_in(session, routed, notes)
+    _home.move_in(session, routed)
+    _home.log_home(session, notes)
     serve, raise_in = session.serve, None
     if concurrency != "serial":
         from saranwrap import _serving
@@ -157,11 +159,19 @@ def _rehearse() -> None:
 
 
 def _perform(session: Session) -> None:
-    _begin_output(sys.__stdout__)
+    _begin_anew((), ())
     sys.path[:] = sys.path[:]
     faulthandler.enable(2, all_threads=True)
-    _home.Stream(session, "stdout", sys.stdout, ())
+    # Nobody is at home: all that is put in place here is taken back.
+    before = sys.stdout, sys.stderr, sys.unraisablehook, warnings.showwarning
+    try:
+        with warnings.catch_warnings():
+            _home.move_in(session, ())
+    finally:
+        sys.stdout, sys.stderr, sys.unraisablehook, warnings.showwarning = before
+    _interrupt(session, None)
     signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+    sound_alarm_here(session, signal.SIGINT)
     exec(SERVING, {"serve": session.serve, "__name__": "__main__"})
 
 

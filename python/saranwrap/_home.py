@@ -172,8 +172,8 @@ def _begin_routed(kind: str) -> Any:
     return stream
 
 
-def move_in(session: Session, routed: tuple[str, ...], notes: int) -> None:
-    """In the child: send warnings, output and what is logged home."""
+def move_in(session: Session, routed: tuple[str, ...]) -> None:
+    """In the child: send warnings and output home."""
     sys.stdout = Stream(session, "stdout", sys.stdout, routed)
     sys.stderr = Stream(session, "stderr", sys.stderr, routed)
     inherited, own_filters = warnings.showwarning, warnings.filters[:]
@@ -197,6 +197,10 @@ def move_in(session: Session, routed: tuple[str, ...], notes: int) -> None:
     # The parent's filters decide; here every warning is let through.
     warnings.simplefilter("always")
     warnings.showwarning = show
+
+
+def log_home(session: Session, notes: int) -> None:
+    """In the child: send what is logged home, once something is."""
 
     def log() -> None:
         room = logs()
