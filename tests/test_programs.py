@@ -23,7 +23,9 @@ def server() -> str:
     if cargo is None:
         assert not os.environ.get("CI"), "cargo is not there"
         pytest.skip("there is no cargo to build the example with")
-    command = [cargo, "build", "--package", "saranwrap", "--example", "served_to_python", "--message-format=json"]
+    # With the features of the other builds, so that it is not built anew.
+    what = "--package saranwrap --all-features --example served_to_python"
+    command = [cargo, "build", *what.split(), "--message-format=json"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     assert built.returncode == 0, built.stderr.decode()
     made = [json.loads(line) for line in built.stdout.splitlines()]

@@ -27,7 +27,9 @@ def program() -> list[str]:
     if cargo is None:
         assert not os.environ.get("CI"), "cargo is not there"
         pytest.skip("there is no cargo to build the child with")
-    command = [cargo, "test", "--package", "saranwrap", "--test", "quadrants", "--no-run", "--message-format=json"]
+    # With the features of the other builds, so that it is not built anew.
+    what = "--package saranwrap --all-features --test quadrants --no-run"
+    command = [cargo, "test", *what.split(), "--message-format=json"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     assert built.returncode == 0, built.stderr.decode()
     made = [json.loads(line) for line in built.stdout.splitlines()]
