@@ -5,32 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import saranwrap
 
-ROOT = Path(__file__).parent.parent
+from tests.rust_programs import built
 
 
 @pytest.fixture(scope="module")
 def server() -> str:
     """The example that serves a counter, built now."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        assert not os.environ.get("CI"), "cargo is not there"
-        pytest.skip("there is no cargo to build the example with")
-    # With the features of the other builds, so that it is not built anew.
-    what = "--package saranwrap --all-features --example served_to_python"
-    command = [cargo, "build", *what.split(), "--message-format=json"]
-    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    assert built.returncode == 0, built.stderr.decode()
-    made = [json.loads(line) for line in built.stdout.splitlines()]
-    executables = [artifact.get("executable") for artifact in made if artifact["reason"] == "compiler-artifact"]
-    return next(executable for executable in executables if executable)
+    return built("example", "served_to_python")
 
 
 @pytest.fixture

@@ -5,15 +5,14 @@ parent.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import saranwrap
+
+from tests.rust_programs import built
 
 ROOT = Path(__file__).parent.parent
 QUADRANTS = ROOT / "crates" / "saranwrap" / "tests" / "quadrants"
@@ -23,19 +22,7 @@ TABLE = json.loads((QUADRANTS / "stories.json").read_text("utf-8"))
 @pytest.fixture(scope="module")
 def program() -> list[str]:
     """The test program of the other two quadrants, built now, as a child."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        assert not os.environ.get("CI"), "cargo is not there"
-        pytest.skip("there is no cargo to build the child with")
-    # With the features of the other builds, so that it is not built anew.
-    what = "--package saranwrap --all-features --test quadrants --no-run"
-    command = [cargo, "test", *what.split(), "--message-format=json"]
-    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
-    assert built.returncode == 0, built.stderr.decode()
-    made = [json.loads(line) for line in built.stdout.splitlines()]
-    artifacts = [part for part in made if part["reason"] == "compiler-artifact"]
-    executable = next(part["executable"] for part in artifacts if part["target"]["name"] == "quadrants")
-    return [executable, "child_main", "--exact", "--nocapture", "--quiet"]
+    return [built("test", "quadrants"), "child_main", "--exact", "--nocapture", "--quiet"]
 
 
 @pytest.fixture(params=["python", "rust"])

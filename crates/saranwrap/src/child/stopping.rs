@@ -14,11 +14,6 @@ const COOPERATION: Duration = Duration::from_millis(1);
 /// only the first that finds the call raises.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long to wait after so many attempts: little at first.
-fn pause_after(attempts: u32) -> Duration {
-    PAUSE.min(COOPERATION * (1 << attempts.min(8)))
-}
-
 /// A child that was killed has ended within this time.
 const DYING: Duration = Duration::from_secs(5);
 
@@ -110,4 +105,9 @@ impl Stage {
             None => Fate::Abandoned,
         }
     }
+}
+
+/// How long to wait after so many attempts: little at first.
+fn pause_after(attempts: u32) -> Duration {
+    PAUSE.min(COOPERATION * (1 << attempts.min(8)))
 }

@@ -8,7 +8,8 @@
 //! others wait for their bells.  A leader that has got what it wanted wakes another one to lead.  Each wait is a `poll`, so
 //! that a signal reaches a thread that follows as well as one that leads.
 //!
-//! A thread may block only inside [`Host::detached`], but for a fraction of a millisecond (`wait` tells where), and foreign code runs only outside it and with no lock held.
+//! A thread may block only inside [`Host::detached`], but for a fraction of a millisecond (`wait` tells where), and foreign code runs
+//! only outside it and with no lock held.
 //!
 //! There are two locks.  `state` guards what has come in and who waits for it, `send` guards what goes out.  No thread ever
 //! holds both, and neither is held while anything waits.
