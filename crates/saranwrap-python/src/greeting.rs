@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pyo3::exceptions::PyValueError;
@@ -66,7 +67,11 @@ pub(crate) fn greet(
     let answer = py.detach(move || link.hello(&hello, Some(until)));
     match (answer, limit) {
         (Ok(theirs), _) => {
-            let _ = session.get().peer.set(told_of_itself(&theirs.extra));
+            let told = told_of_itself(&theirs.extra);
+            // Each child of Python says of which kind it is.
+            let is_python = told.iter().any(|(key, _)| key == "child");
+            session.get().gives_away.store(!is_python, Ordering::Relaxed);
+            let _ = session.get().peer.set(told);
             Ok(session.unbind())
         }
         (Err(error), Some(limit)) if error.kind() == Kind::TimedOut && limit.is_over() => {

@@ -75,6 +75,9 @@ pub(crate) struct Session {
     limits: OnceLock<(Option<f64>, f64)>,
     /// What the other side has said of itself in its Hello: pairs of texts.
     pub(crate) peer: OnceLock<Vec<(String, String)>>,
+    /// Whether containers are given to the other side rather than lent: it is a Rust program, where nothing can become of them that
+    /// would have to be told.
+    pub(crate) gives_away: AtomicBool,
 }
 
 #[pymethods]
@@ -342,19 +345,13 @@ impl Session {
             started: Instant::now(),
             limits: OnceLock::new(),
             peer: OnceLock::new(),
+            gives_away: AtomicBool::new(false),
         };
         Bound::new(py, session)
     }
 
     pub(crate) fn link(&self) -> &Link {
         &self.link
-    }
-
-    /// Whether containers are given to the other side rather than lent: it is a Rust program, where nothing can become of them that
-    /// would have to be told.
-    pub(crate) fn gives_away(&self) -> bool {
-        let is_python = |peer: &Vec<(String, String)>| peer.iter().any(|(key, _)| key == "child");
-        self.side == Side::Parent && self.peer.get().is_some_and(|peer| !is_python(peer))
     }
 
     pub(crate) fn side(&self) -> Side {

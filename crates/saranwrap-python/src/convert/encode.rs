@@ -92,7 +92,8 @@ impl<'a, 'py> Encoder<'a, 'py> {
             blocks: Vec::new(),
             raising: Vec::new(),
             arguments: &[],
-            given_away: (mode != Mode::Normal || session.get().gives_away()).then(AddressMap::default),
+            given_away: (mode != Mode::Normal || session.get().gives_away.load(Ordering::Relaxed))
+                .then(AddressMap::default),
             steps: None,
             answers: false,
             told: session.get().told.load(Ordering::Relaxed),

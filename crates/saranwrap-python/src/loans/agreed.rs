@@ -133,7 +133,7 @@ impl Agreed {
             }
             len += u64::from(adds);
         }
-        !(has_keys && is_key(len - 1) && len > 0)
+        !has_keys || len.is_multiple_of(2)
     }
 
     /// Put in what `takes` has found to fit. What stood there is returned: its destructors are foreign code.
