@@ -304,6 +304,7 @@ GARBLED = {
     "an unknown tag": Tag(4711, 1),
     "an unknown tag of ours": Tag(21270, 1),
     "MARKED outside of a change": Tag(lie.MARKED, 0),
+    "PARTWAY where there is no path": Tag(lie.PARTWAY, [1, GIVEN]),
     "invalid UTF-8": raw(b"\x64\xff\xfe\xfd\xfc"),
     "deep arrays": nested(cbor([None])[:1]),
     "deep tags": nested(cbor(Tag(lie.FROZENSET, [None]))[:-1]),
@@ -344,6 +345,40 @@ GARBLED = {
 @pytest.mark.parametrize("name", GARBLED)
 def test_an_answer_that_breaks_the_rules(liar, name):
     broken(liar(hello(), *answer(GARBLED[name]), FOREVER))
+
+
+# A class without methods, as it is described.
+PLAIN_CLASS = ["m", "C", "object", [], [], [], "", [], False, [], False, False, "type", [], False]
+
+
+@pytest.mark.parametrize(
+    "said", [[0, GIVEN], [2, GIVEN], [-1, GIVEN], ["1", GIVEN], [1 << 63, GIVEN], [1], 1, [1, Tag(lie.PARTWAY, [1, 1])]]
+)
+def test_a_child_that_stops_where_a_path_does_not_lead(liar, said):
+    first = [*answer(Tag(lie.MINE, [5, 3])), *answer(PLAIN_CLASS), *answer(Tag(lie.MINE, [6, 3])), *answer(GIVEN)]
+    session = liar(hello(), *first, *answer(Tag(lie.PARTWAY, said)), FOREVER)
+    proxy = use(session)
+    ask = lambda: proxy.first.second  # noqa: E731
+    assert ask() == GIVEN
+    with pytest.raises(saranwrap.ProtocolError):
+        ask()
+    broken(session)
+
+
+def test_a_child_that_stops_on_a_path_is_asked_no_more_than_what_is_left(liar):
+    first = [*answer(Tag(lie.MINE, [5, 3])), *answer(PLAIN_CLASS), *answer(Tag(lie.MINE, [6, 3])), *answer(GIVEN)]
+    session = liar(
+        hello(),
+        *first,
+        *answer(Tag(lie.PARTWAY, [1, "text"])),
+        *answer(Tag(lie.PARTWAY, [1, Tag(lie.MINE, [6, 3])])),
+        FOREVER,
+    )
+    proxy = use(session)
+    ask = lambda: proxy.first.upper  # noqa: E731
+    assert ask() == GIVEN
+    assert ask()() == "TEXT"
+    assert ask() == GIVEN
 
 
 LENT = {"list": [1, 2], "dict": {"a": 1, "b": 2}, "set": {1}, "bytearray": bytearray(b"ab")}

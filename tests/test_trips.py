@@ -97,3 +97,62 @@ def test_a_special_method_is_one_trip(module):
     assert trips(thing, lambda: len(thing)) == 1
     assert trips(thing, lambda: thing[1]) == 1
     assert trips(thing, lambda: thing + 1) == 1
+
+
+TREE = """
+class Leaf:
+    def __init__(self): self.word, self.items = "leaf", [1, 2, 3]
+    def give(self, value=None): return value
+
+class Branch:
+    def __init__(self): self.leaf = Leaf()
+
+class Tree:
+    def __init__(self): self.branch, self.kind = Branch(), Leaf
+
+tree = Tree()
+"""
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    (tmp_path / "tree_to_count.py").write_text(TREE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with saranwrap.wrapped(saranwrap.wrap_module("tree_to_count")) as module:
+        yield module.tree
+
+
+def test_attributes_one_after_the_other_are_one_trip(tree):
+    assert trips(tree, lambda: tree.branch.leaf) == 1
+    assert trips(tree, lambda: tree.branch.leaf.word) == 1
+    assert trips(tree, lambda: [tree.branch.leaf.word for _ in range(3)]) == 3
+    assert trips(tree, lambda: eval("tree.branch.leaf.word", {"tree": tree})) == 1
+
+
+def test_a_method_at_their_end_is_called_in_the_same_trip(tree):
+    value = 5
+    assert trips(tree, lambda: tree.branch.leaf.give(value)) == 1
+    assert trips(tree, lambda: tree.branch.leaf.items.append(4)) == 1
+    assert trips(tree, lambda: tree.branch.leaf.give(tree.branch.leaf.word)) == 4
+
+
+def test_what_comes_here_as_a_value_is_asked_here(tree):
+    assert trips(tree, lambda: tree.branch.leaf.word.upper()) == 1
+    assert trips(tree, lambda: tree.branch.leaf.word.__class__.__name__) == 1
+    assert trips(tree, lambda: tree.branch.leaf.items.__len__()) == 2
+
+
+def test_a_class_has_attributes_of_its_own_here(tree):
+    assert trips(tree, lambda: tree.kind.give) == 2
+
+
+def test_under_a_debugger_each_attribute_is_a_trip(tree):
+    def traced():
+        before = sys.gettrace()
+        sys.settrace(lambda *_: None)
+        try:
+            tree.branch.leaf.word
+        finally:
+            sys.settrace(before)
+
+    assert trips(tree, traced) == 3

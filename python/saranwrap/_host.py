@@ -8,6 +8,7 @@ import operator
 import os
 import sys
 import types
+import weakref
 
 from saranwrap import _valued, _values
 
@@ -34,6 +35,9 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__floor__": math.floor,
     "__ceil__": math.ceil,
 }
+
+# Classes that the other side derived.
+_twins: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 def hashed(obj: Any) -> Any:
@@ -132,8 +136,14 @@ def subclass(session: Any, name: str, bases: tuple[Any, ...], overrides: Any, kw
             namespace[attribute] = _override(attribute, kind, parts)
 
     cls = types.new_class(name, bases, dict(kwargs), body)
+    _twins.add(cls)
     number: int = session.class_number(cls)
     return number
+
+
+def is_twin(cls: type) -> bool:
+    """Whether the other side derived this class: what it overrides is there."""
+    return cls in _twins
 
 
 def _override(name: str, kind: str, parts: list[Any]) -> Any:

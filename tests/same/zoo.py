@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime as dt
 import enum
 import functools
 from typing import Any, ClassVar
@@ -491,3 +492,42 @@ class Registered(metaclass=Meta):
 
 class Even(metaclass=type("EvenMeta", (type,), {"__instancecheck__": lambda cls, number: number % 2 == 0})):
     pass
+
+
+class Path:
+    """Objects one below the other, which note what was asked of them."""
+
+    kind: ClassVar[Any]
+
+    def __init__(self, name: str, below: Any = None) -> None:
+        self.log: list[str] = [] if below is None else below.log
+        self.name, self.nothing, self.size = name, None, 12
+        self.flavour, self.when = next(iter(Colour)), dt.datetime(2009, 3, 1)
+        self.trouble, self.marks = ValueError("trouble", 3), [name]
+        self.up: Any = None
+        self._below = below
+        if below is not None:
+            below.up = self
+
+    @property
+    def below(self) -> Any:
+        self.log.append(f"below {self.name}")
+        return self._below
+
+    @below.setter
+    def below(self, value: Any) -> None:
+        self._below = value
+
+    @property
+    def fails(self) -> Any:
+        raise ValueError(f"no luck with {self.name}")
+
+    def fail(self, value: Any) -> Any:
+        raise ValueError(value)
+
+    def give(self, value: Any, **more: Any) -> Any:
+        self.log.append(f"give {self.name}")
+        return (value, more) if more else value
+
+
+Path.kind = Path

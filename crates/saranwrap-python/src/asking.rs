@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyTuple};
 use saranwrap::child::Exit;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::Outcome;
@@ -95,7 +95,7 @@ impl Session {
         } else {
             Vec::new()
         };
-        Self::exchange(slf, &head, &arguments, |encoder| {
+        Self::exchange(slf, &head, 1, &arguments, |encoder| {
             args.iter().enumerate().try_for_each(|(place, arg)| match arg.cast::<PyTuple>() {
                 Ok(positional) if is_positional(op, place) => {
                     encoder.positional(&positional.iter().collect::<Vec<_>>())
@@ -116,30 +116,41 @@ impl Session {
         let head = Request { op: Op::Call, target, argc: 2 };
         let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
         arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
-        Self::exchange(slf, &head, &arguments, |encoder| {
+        Self::exchange(slf, &head, 1, &arguments, |encoder| {
             encoder.positional(&arguments[..args.len()])?;
             encoder.kwargs(kwargs)
         })
         .map(|told| told.value)
     }
 
-    /// Call an attribute of the object with this id.
+    /// Go along a path of attributes from the object with this id.
+    pub(crate) fn follow<'py>(
+        slf: &Bound<'py, Self>,
+        target: u64,
+        path: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let head = Request { op: Op::GetAttr, target, argc: 1 };
+        let told = Self::exchange(slf, &head, path.len(), &[], |encoder| encoder.path(path))?;
+        told.last(path)
+    }
+
+    /// Call what a path of attributes leads to from the object with this id.
     pub(crate) fn call_attribute<'py>(
         slf: &Bound<'py, Self>,
         target: u64,
-        name: &Bound<'py, PyString>,
+        path: &Bound<'py, PyTuple>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = Request { op: Op::CallAttr, target, argc: 3 };
         let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
         arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
-        let told = Self::exchange(slf, &head, &arguments, |encoder| {
-            encoder.value(name)?;
+        let told = Self::exchange(slf, &head, path.len(), &arguments, |encoder| {
+            encoder.path(path)?;
             encoder.positional(&arguments[..args.len()])?;
             encoder.kwargs(kwargs)
         })?;
-        if told.uncalled { told.value.call(args, kwargs) } else { Ok(told.value) }
+        if told.uncalled || told.left > 0 { told.last(path)?.call(args, kwargs) } else { Ok(told.value) }
     }
 
     /// Apply a special method of the object with this id.
@@ -150,17 +161,18 @@ impl Session {
         operands: &[Bound<'py, PyAny>],
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = Request { op: Op::Special, target, argc: 2 };
-        Self::exchange(slf, &head, operands, |encoder| {
+        Self::exchange(slf, &head, 1, operands, |encoder| {
             encoder.text(name);
             encoder.positional(operands)
         })
         .map(|told| told.value)
     }
 
-    /// One op there and back: write it, wait, read the answer.
+    /// One op there and back: write it, wait, read the answer. It has so many names in its path, if one.
     fn exchange<'py>(
         slf: &Bound<'py, Self>,
         head: &Request,
+        path: usize,
         arguments: &[Bound<'py, PyAny>],
         write: impl FnOnce(&mut Encoder<'_, 'py>) -> Result<()>,
     ) -> PyResult<Told<'py>> {
@@ -171,7 +183,7 @@ impl Session {
             encoder.trailer(changes, &modules, news.left())
         };
         let read = |decoder: Decoder<'_, 'py>| {
-            let decoder = decoder.answered(arguments);
+            let decoder = decoder.answered(arguments).of_path(path);
             if head.op == Op::CallAttr { decoder.of_attribute().answer() } else { decoder.answer() }
         };
         let told = match (head.op, head.argc) {

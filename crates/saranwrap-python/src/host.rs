@@ -2,6 +2,7 @@
 
 mod answers;
 mod arguments;
+mod attributes;
 mod steps;
 
 use std::cell::{Cell, RefCell};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
+use pyo3::types::{PyDictMethods, PyList, PyListMethods, PyString, PyTuple};
 use saranwrap::arena::BLOCK;
 use saranwrap::error::{Error, Kind, Result as EngineResult};
 use saranwrap::host::{Applied, GivenUp, Host, Outcome};
@@ -18,7 +19,7 @@ use saranwrap::op::{Op, Request};
 use saranwrap::wire::{Reader, Writer};
 
 use crate::ahead::lock;
-use crate::convert::{Decoder, Encoder, Mode, is_for_asker};
+use crate::convert::{Decoder, Encoder, Mode};
 use crate::deadlines::Bounded;
 use crate::ending;
 use crate::fault::{Fault, Result};
@@ -32,6 +33,7 @@ use crate::special;
 use crate::stopping::Stopping;
 pub(crate) use arguments::{arguments, is_positional, takes_arguments};
 use arguments::{is_arrow, is_buffer, keywords, read_arguments};
+use attributes::call;
 
 pub(crate) struct PyHost<'a, 'py> {
     session: &'a Bound<'py, Session>,
@@ -131,6 +133,8 @@ enum Answer<'py> {
     Copy(Bound<'py, PyAny>, Mode),
     /// What was to be called: the asker is to do it.
     Uncalled(Bound<'py, PyAny>),
+    /// What a path had come to when so many names were left: the asker is to go on.
+    Partway(Bound<'py, PyAny>, usize),
     /// None yet.
     Later,
 }
@@ -143,7 +147,8 @@ impl<'py> Answer<'py> {
             | Self::Buffer(object)
             | Self::Arrow(object)
             | Self::Copy(object, _)
-            | Self::Uncalled(object) => Some(object),
+            | Self::Uncalled(object)
+            | Self::Partway(object, _) => Some(object),
             Self::Later => None,
         }
     }
@@ -367,7 +372,7 @@ impl<'py> PyHost<'_, 'py> {
             (Op::GetAttr, [name]) if guarded && name.eq("__signature__")? => {
                 plain(special::apply(&object()?, name, &PyTuple::empty(py).into_any()))
             }
-            (Op::GetAttr, [name]) => plain(object()?.getattr(name.cast::<PyString>()?)),
+            (Op::GetAttr, [path]) => self.follow(object()?, path),
             (Op::SetAttr, [name, value]) => done(object()?.setattr(name.cast::<PyString>()?, value)),
             (Op::DelAttr, [name]) => done(object()?.delattr(name.cast::<PyString>()?)),
             (Op::GetItem, [item]) => plain(object()?.get_item(item)),
@@ -375,8 +380,8 @@ impl<'py> PyHost<'_, 'py> {
             (Op::DelItem, [item]) => done(object()?.del_item(item)),
             (Op::Eq, [rhs]) => plain(names::EQ.get(py)?.call1((object()?, rhs))),
             (Op::Call, [args, kwargs]) => plain(call(&object()?, args, kwargs)),
-            (Op::CallAttr, [name, args, kwargs]) => {
-                let attribute = object()?.getattr(name.cast::<PyString>()?)?;
+            (Op::CallAttr, [path, args, kwargs]) => {
+                let attribute = self.follow(object()?, path)?;
                 self.call_attribute(attribute, args, kwargs, guarded)
             }
             (Op::Special, [name, args]) => self.special(object()?, name, args),
@@ -429,23 +434,6 @@ impl<'py> PyHost<'_, 'py> {
         Ok(if done { Answer::Plain(value) } else { Answer::Later })
     }
 
-    /// Call what was fetched to be called, unless that is the asker's business.
-    fn call_attribute(
-        &self,
-        attribute: Bound<'py, PyAny>,
-        args: &Bound<'py, PyAny>,
-        kwargs: &Bound<'py, PyAny>,
-        guarded: bool,
-    ) -> Result<Answer<'py>> {
-        if is_for_asker(self.session, &attribute)? {
-            return Ok(Answer::Uncalled(attribute));
-        }
-        if guarded {
-            guard::check_reach(Op::Call, &attribute, &[])?;
-        }
-        Ok(Answer::Plain(call(&attribute, args, kwargs)?))
-    }
-
     /// The seed's counts, and what this process knows of itself.
     fn status(&self) -> PyResult<Bound<'py, PyAny>> {
         let session = self.session.get();
@@ -474,15 +462,6 @@ fn awaitable<'py>(object: Bound<'py, PyAny>, how: &[Bound<'py, PyAny>]) -> Resul
 
 fn unknown(op: Op, argc: usize) -> Fault {
     Error::garbled(format!("the op `{}` does not take {argc} arguments", op.name())).into()
-}
-
-fn call<'py>(
-    object: &Bound<'py, PyAny>,
-    args: &Bound<'py, PyAny>,
-    kwargs: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let kwargs = if kwargs.is_none() { None } else { Some(kwargs.cast::<PyDict>()?) };
-    object.call(args.cast::<PyTuple>()?, kwargs.filter(|kwargs| !kwargs.is_empty()))
 }
 
 fn copying(trusted: &Bound<'_, PyAny>, deep: &Bound<'_, PyAny>) -> PyResult<Mode> {

@@ -4,10 +4,14 @@
 
 use std::sync::Mutex;
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{
+    PyBool, PyBytes, PyComplex, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyNone, PyNotImplemented, PyRange, PySlice,
+    PyString, PyTraceback, PyTuple, PyType,
+};
 use saranwrap::link::Side;
 
 use crate::addresses::AddressMap;
@@ -37,6 +41,8 @@ pub(crate) struct Kind {
     pub(crate) is_known: bool,
     /// Derived from an immutable built-in, the value of which goes along.
     pub(crate) has_value: bool,
+    /// In a child: an object of this class goes by an id, and has all its attributes here.
+    pub(crate) is_asked_here: bool,
     /// None where it takes more than the type to tell.
     route: Option<u8>,
 }
@@ -90,7 +96,7 @@ fn ask(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>, class: &Bound<'_
     let has_value = !names::BASE_OF.get(py)?.call1((class,))?.is_none();
     if is_remote {
         // It is not asked for more: its answers would come over the link.
-        return Ok(Kind { is_remote, is_known: false, has_value, route: None });
+        return Ok(Kind { is_remote, is_known: false, has_value, is_asked_here: false, route: None });
     }
     let is_known = names::IS_KNOWN.get(py)?.call1((class,))?.is_truthy()?;
     let route = names::ROUTE.get(py)?.call1((session, object))?.extract()?;
@@ -98,5 +104,31 @@ fn ask(session: &Bound<'_, Session>, object: &Bound<'_, PyAny>, class: &Bound<'_
     // by value may be an abstract one, which others are registered with at any time.
     let open = matches!(route, route::REFERENCE | route::PICKLE) || session.get().has_wishes(py);
     let open = open && session.get().side() == Side::Parent;
-    Ok(Kind { is_remote, is_known, has_value, route: (!open).then_some(route) })
+    let is_asked_here = !is_known && !has_value && route == route::REFERENCE && is_asked_here(class)?;
+    Ok(Kind { is_remote, is_known, has_value, is_asked_here, route: (!open).then_some(route) })
+}
+
+/// Whether objects of this class, where they go by reference, have nothing of their own on the other side.
+fn is_asked_here(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let by_value = [
+        py.get_type::<PyNone>(),
+        py.get_type::<PyBool>(),
+        py.get_type::<PyInt>(),
+        py.get_type::<PyFloat>(),
+        py.get_type::<PyComplex>(),
+        py.get_type::<PyString>(),
+        py.get_type::<PyBytes>(),
+        py.get_type::<PyTuple>(),
+        py.get_type::<PyFrozenSet>(),
+        py.get_type::<PySlice>(),
+        py.get_type::<PyRange>(),
+        py.get_type::<PyEllipsis>(),
+        py.get_type::<PyNotImplemented>(),
+        py.get_type::<PyTraceback>(),
+    ];
+    Ok(!by_value.iter().any(|value| value.is(class))
+        && !class.is_subclass_of::<PyType>()?
+        && !class.is_subclass_of::<PyBaseException>()?
+        && !names::IS_TWIN.get(py)?.call1((class,))?.is_truthy()?)
 }

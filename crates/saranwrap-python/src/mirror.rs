@@ -1,4 +1,4 @@
-//! What is known here of a remote class: the local class that stands for it, and which of its attributes are called.
+//! What is known here of a remote class: the local class that stands for it, which of its attributes are called, and which lead on.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +10,8 @@ use pyo3::types::PyString;
 use crate::addresses::AddressMap;
 use crate::ahead::lock;
 
-/// Names beyond these are asked for in two trips. The user's code has them all, so there are not many.
-const MAX_METHODS: usize = 4096;
+/// Names beyond these are asked for in a trip of their own. The user's code has them all, so there are not many.
+const MAX_NAMES: usize = 4096;
 
 /// The local class for a class of the other side.
 #[pyclass(frozen, module = "saranwrap._native")]
@@ -21,7 +21,8 @@ pub(crate) struct Mirror {
     pub(crate) answer: Py<PyAny>,
     /// Derived here from a remote class: some of the methods are local.
     pub(crate) derived: bool,
-    methods: Methods,
+    methods: Names,
+    leading: Names,
 }
 
 #[pymethods]
@@ -34,7 +35,7 @@ impl Mirror {
 
 impl Mirror {
     pub(crate) fn new(class: Py<PyAny>, answer: Py<PyAny>, derived: bool) -> Self {
-        Self { class, answer, derived, methods: Methods::default() }
+        Self { class, answer, derived, methods: Names::default(), leading: Names::default() }
     }
 
     /// Whether this attribute of an instance was something to call when it was last asked for.
@@ -46,17 +47,27 @@ impl Mirror {
     pub(crate) fn learn(&self, name: &Bound<'_, PyString>) {
         self.methods.insert(name);
     }
+
+    /// Whether this attribute of an instance was an object of the other side when it was last asked for.
+    pub(crate) fn leads_on(&self, name: &Bound<'_, PyString>) -> bool {
+        self.leading.contains(name)
+    }
+
+    /// This attribute of an instance is an object of the other side, which may be asked for attributes of its own.
+    pub(crate) fn learn_lead(&self, name: &Bound<'_, PyString>) {
+        self.leading.insert(name);
+    }
 }
 
 /// A set of names. A name is known by its address: those in code are interned.
 #[derive(Default)]
-struct Methods {
+struct Names {
     /// Some bit for each of them: most names that are not among them are told by this alone.
     bits: AtomicU64,
     names: Mutex<AddressMap<usize, Py<PyString>>>,
 }
 
-impl Methods {
+impl Names {
     fn contains(&self, name: &Bound<'_, PyString>) -> bool {
         let address = name.as_ptr() as usize;
         self.bits.load(Ordering::Relaxed) & bit(address) != 0 && lock(&self.names).contains_key(&address)
@@ -70,7 +81,7 @@ impl Methods {
         let name = PyString::intern(name.py(), text);
         let address = name.as_ptr() as usize;
         let mut names = lock(&self.names);
-        if names.len() < MAX_METHODS {
+        if names.len() < MAX_NAMES {
             // What is replaced is the same text once more: no code runs as it is dropped.
             names.insert(address, name.unbind());
             self.bits.fetch_or(bit(address), Ordering::Relaxed);

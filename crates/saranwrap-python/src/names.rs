@@ -102,6 +102,7 @@ names! {
     STRAND = "saranwrap._greenlets"."strand";
     IMPORT_MODULE = "importlib"."import_module";
     ADOPT = "saranwrap._host"."adopt";
+    IS_TWIN = "saranwrap._host"."is_twin";
     IS = "saranwrap._host"."is_check";
     REDUCE_PARTS = "saranwrap._host"."reduce_parts";
     HOME = "saranwrap._home"."Door";

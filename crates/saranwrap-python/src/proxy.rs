@@ -12,17 +12,30 @@ use pyo3::types::{PyString, PyTuple, PyType};
 use saranwrap::link::Side;
 use saranwrap::op::Op;
 
-use crate::callsite;
-use crate::method::MethodCall;
+use crate::callsite::{self, Known};
 use crate::mirror::Mirror;
 use crate::names;
+use crate::path::Path;
 use crate::root::{Place, Stand};
 use crate::session::Session;
 
 thread_local! {
-    /// The AttributeError on its way from `__getattribute__` to `__getattr__`, see there; and the proxy, which has to last until
-    /// then.
-    static MISSING: RefCell<Option<(PyErr, Py<Proxy>)>> = const { RefCell::new(None) };
+    /// The AttributeError on its way from `__getattribute__` to `__getattr__`, see there; and whose it is, which has to last until then.
+    static MISSING: RefCell<Option<(PyErr, Py<PyAny>)>> = const { RefCell::new(None) };
+}
+
+/// PyO3 calls `__getattr__` after an AttributeError of `__getattribute__`, and without it would raise one of its own. The remote one
+/// is the right one: it is kept until then.
+pub(crate) fn keep_missing(of: &Bound<'_, PyAny>, error: &PyErr) {
+    if error.is_instance_of::<PyAttributeError>(of.py()) {
+        let before = MISSING.replace(Some((error.clone_ref(of.py()), of.clone().unbind())));
+        drop(before);
+    }
+}
+
+/// The one that was kept.
+pub(crate) fn take_missing() -> Option<PyErr> {
+    MISSING.take().map(|(error, _held)| error)
 }
 
 /// The base of every proxy. It has no public attribute of its own: all belong to the object behind it.
@@ -50,20 +63,11 @@ impl Proxy {
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         // Held for the length of the call; see `special::ask`.
         let slf = &slf.clone();
-        Self::attribute(slf, name).inspect_err(|error| {
-            if error.is_instance_of::<PyAttributeError>(slf.py()) {
-                let before = MISSING.replace(Some((error.clone_ref(slf.py()), slf.clone().unbind())));
-                drop(before);
-            }
-        })
+        Self::attribute(slf, name).inspect_err(|error| keep_missing(slf, error))
     }
 
-    /// PyO3 calls this after an AttributeError, and without it would raise one of its own: the remote one is the right one.
     fn __getattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        match MISSING.take() {
-            Some((error, _held)) => Err(error),
-            None => Self::attribute(&slf.clone(), name),
-        }
+        take_missing().map_or_else(|| Self::attribute(&slf.clone(), name), Err)
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> PyResult<()> {
@@ -118,32 +122,8 @@ impl Proxy {
     fn attribute<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let proxy = slf.get();
-        let text = name.to_str().unwrap_or_default();
-        match text {
-            "__class__" => return Ok(proxy.stand.spot().mirror.get().answer.bind(py).clone()),
-            // Copying and pickling, here, must not end in unpickling a child's bytes: see `_copies.reduce`.
-            "__reduce_ex__" | "__copy__" | "__deepcopy__"
-                if proxy.stand.spot().session.get().side() == Side::Parent =>
-            {
-                return names::REDUCE.get(py)?.call1((slf, name));
-            }
-            // All that give out addresses, which mean nothing to another process: what they lead to comes here first.
-            "__arrow_c_stream__"
-            | "__arrow_c_array__"
-            | "__arrow_c_schema__"
-            | "__arrow_c_device_stream__"
-            | "__arrow_c_device_array__"
-            | "_export_to_c" => {
-                proxy.stand.there(py, |place| {
-                    if !place.mirror.get().is_method(name) {
-                        Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[name.as_any()])?;
-                        place.mirror.get().learn(name);
-                    }
-                    Ok(())
-                })?;
-                return names::ARROW_OFFERED.get(py)?.call1((slf, name));
-            }
-            _ => {}
+        if let Some(answered) = Self::unlike_others(slf, name) {
+            return answered;
         }
         if proxy.derived() {
             let found = names::LOCAL_LOOKUP.get(py)?.call1((slf, slf.get_type(), name))?;
@@ -155,19 +135,62 @@ impl Proxy {
         proxy.stand.there(py, |place| {
             let session = place.session.bind(py);
             let mirror = place.mirror.get();
-            if mirror.is_method(name) && callsite::is_called(name) {
-                return MethodCall::of(slf, name);
+            let known = Known { method: mirror.is_method(name), leads: mirror.leads_on(name) && is_parent(session) };
+            if let Some(route) = callsite::route(name, known) {
+                return Path::of(slf, route);
             }
             let value = Session::ask(session, Op::GetAttr, place.id, &[name.as_any()])?;
+            if is_object_there(session, &value) {
+                mirror.learn_lead(name);
+            }
             if is_callable_there(session, &value)? {
                 mirror.learn(name);
                 // What was fetched is an object of this child alone; the call by name is one of the root, and may be made again.
-                if proxy.stand.repeats() && callsite::is_called(name) {
-                    return MethodCall::of(slf, name);
+                let known = Known { method: true, leads: false };
+                if proxy.stand.repeats()
+                    && let Some(route) = callsite::route(name, known)
+                {
+                    return Path::of(slf, route);
                 }
             }
             Ok(value)
         })
+    }
+
+    /// What does not belong to the object behind the proxy, or means something else here.
+    fn unlike_others<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let proxy = slf.get();
+        match name.to_str().unwrap_or_default() {
+            "__class__" => Some(Ok(proxy.stand.spot().mirror.get().answer.bind(py).clone())),
+            // Copying and pickling, here, must not end in unpickling a child's bytes: see `_copies.reduce`.
+            "__reduce_ex__" | "__copy__" | "__deepcopy__"
+                if proxy.stand.spot().session.get().side() == Side::Parent =>
+            {
+                Some(names::REDUCE.get(py).and_then(|reduce| reduce.call1((slf, name))))
+            }
+            // All that give out addresses, which mean nothing to another process: what they lead to comes here first.
+            "__arrow_c_stream__"
+            | "__arrow_c_array__"
+            | "__arrow_c_schema__"
+            | "__arrow_c_device_stream__"
+            | "__arrow_c_device_array__"
+            | "_export_to_c" => Some(Self::columns(slf, name)),
+            _ => None,
+        }
+    }
+
+    /// A method by which the object offers its columns, if it has it.
+    fn columns<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().stand.there(py, |place| {
+            if !place.mirror.get().is_method(name) {
+                Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[name.as_any()])?;
+                place.mirror.get().learn(name);
+            }
+            Ok(())
+        })?;
+        names::ARROW_OFFERED.get(py)?.call1((slf, name))
     }
 
     pub(crate) fn given_again(&self) {
@@ -197,11 +220,22 @@ impl Proxy {
     }
 }
 
+fn is_parent(session: &Bound<'_, Session>) -> bool {
+    session.get().side() == Side::Parent
+}
+
+/// Whether all that is asked of what was got is asked there.
+fn is_object_there<'py>(session: &Bound<'py, Session>, value: &Bound<'py, PyAny>) -> bool {
+    value.cast::<Proxy>().is_ok_and(|proxy| {
+        let proxy = proxy.get();
+        !proxy.derived() && proxy.stand.spot().session.is(session)
+    })
+}
+
 /// Whether a call of what was got means no more than to call it there.
 fn is_callable_there<'py>(session: &Bound<'py, Session>, value: &Bound<'py, PyAny>) -> PyResult<bool> {
-    if let Ok(proxy) = value.cast::<Proxy>() {
-        let proxy = proxy.get();
-        return Ok(value.is_callable() && !proxy.derived() && proxy.stand.spot().session.is(session));
+    if value.is_instance_of::<Proxy>() {
+        return Ok(value.is_callable() && is_object_there(session, value));
     }
     match value.cast::<PyType>() {
         Ok(class) => Ok(class.get_type().is_subclass(names::REMOTE_TYPE.get(value.py())?)?

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use saranwrap::child::{Fate, Stage};
 use saranwrap::error::{Error, Kind};
 use saranwrap::host::{GivenUp, Outcome};
-use saranwrap::op::{Op, Request};
+use saranwrap::op::{self, Op, Request};
 use saranwrap::wire::Reader;
 
 use crate::ahead::lock;
@@ -163,7 +163,7 @@ fn describe(session: &Bound<'_, Session>, body: &[u8]) -> String {
     let mut reader = Reader::new(body);
     let Ok(Request { op, target, .. }) = Request::read(&mut reader) else { return "a request".to_owned() };
     let named = matches!(op, Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special | Op::Import);
-    let name = if named { reader.text("name").ok() } else { None };
+    let name = if named { op::name(&mut reader).ok() } else { None };
     let kind = session.get().live(session.py(), target).and_then(|proxy| proxy.get_type().name().ok());
     let mut act = format!("`{}`", op.name());
     if let Some(name) = name {

@@ -71,13 +71,13 @@ class Garbled(Exception):
 LIST, DICT, SET, BYTEARRAY, SAME, THEIRS, MINE, CLASS, NAMED, FROZENSET, COMPLEX, ELLIPSIS, NOT_IMPLEMENTED, SLICE, RANGE_TAG = range(
     21248, 21263
 )
-SURROGATES, KNOWN, EXCEPTION, TRACEBACK, PICKLE, ARGUMENT, MARKED, VALUED, UNCALLED, PROMISE, BLOCK, BUFFER, NDARRAY, ARROW = range(
-    21263, 21277
+SURROGATES, KNOWN, EXCEPTION, TRACEBACK, PICKLE, ARGUMENT, MARKED, VALUED, UNCALLED, PROMISE, BLOCK, BUFFER, NDARRAY, ARROW, PARTWAY = range(
+    21263, 21278
 )
 UINT, NINT, BYTES, STRING, ARRAY, MAP, TAG, SIMPLE = range(8)
 
 # How each tag is written.
-_TAGS = dict((tag, struct.pack(">BH", TAG << 5 | 25, tag)) for tag in range(LIST, ARROW + 1))
+_TAGS = dict((tag, struct.pack(">BH", TAG << 5 | 25, tag)) for tag in range(LIST, PARTWAY + 1))
 _TAGS.update({2: b"\xc2", 3: b"\xc3"})
 _WIDTHS = {24: (1, ">B"), 25: (2, ">H"), 26: (4, ">I"), 27: (8, ">Q")}
 
@@ -780,6 +780,12 @@ def is_for_asker(obj):
     if how == BY_NAME:
         return id(obj) in NAMED_OBJECTS and name_of(obj) is not None
     return how != REFERENCE
+
+
+def is_asked_here(obj, loans):
+    """Whether an attribute of this object means the same to the parent as here: it would be given an id, and ask by that."""
+    plain = type(obj) in _WRITERS or is_class(obj) or is_proxy(obj) or isinstance(obj, BaseException) or handle_of(obj) is not None
+    return not plain and id(obj) not in loans.by_address and type(obj) not in TWINS and route(obj) == REFERENCE
 
 
 class Encoder(object):
@@ -2645,6 +2651,8 @@ class Answer(object):
         self.box = [obj]
         self.how = how
         self.mode = mode
+        # How many names are left of the path that this answers.
+        self.left = 0
 
     def write(self, encoder):
         encoder.mode = self.mode
@@ -2656,6 +2664,10 @@ class Answer(object):
         else:
             if self.how == "uncalled":
                 encoder.out.tag(UNCALLED)
+            elif self.left:
+                encoder.out.tag(PARTWAY)
+                encoder.out.array(2)
+                encoder.out.uint(self.left)
             encoder.value(obj)
         encoder.mode = NORMAL
 
@@ -2858,6 +2870,10 @@ def status():
     )
 
 
+# Classes that the parent derived.
+TWINS = set()
+
+
 def subclass(name, bases, overrides, kwargs):
     """A class here for one that the parent derived: its overridden methods call back. Returns its number."""
     if not bases:
@@ -2871,6 +2887,7 @@ def subclass(name, bases, overrides, kwargs):
         made = max(metas, key=lambda meta: len(order_of(meta)) if meta is not OLD_CLASS else 0)(NATIVE(name), bases, space)
     else:
         made = types.new_class(name, bases, kwargs, lambda namespace: namespace.update(space))
+    TWINS.add(made)
     return TABLE.pin(made)
 
 
@@ -2951,8 +2968,23 @@ def _drive(loop, awaitable):
         raise
 
 
-def apply_op(op, obj, args):
+def follow(op, obj, args, loans):
+    """An op on what a path leads to but for its last name, as far as the parent would come back here with the next one."""
+    path = args[0]
+    for place, name in enumerate(path):
+        if place and not is_asked_here(obj, loans):
+            answer = Answer(obj)
+            answer.left = len(path) - place
+            return answer
+        if place + 1 < len(path):
+            obj = getattr(obj, name)
+    return apply_op(op, obj, [path[-1]] + args[1:], loans)
+
+
+def apply_op(op, obj, args, loans):
     """What an op comes to. `obj` is its target, or None of an op that has none."""
+    if op in (GETATTR, CALLATTR) and args and type(args[0]) is tuple and args[0]:
+        return follow(op, obj, args, loans)
     count = len(args)
     try:
         needed, work = _OPS[op]
@@ -3420,7 +3452,7 @@ def applied(op, obj, args, mentioned, loans):
     try:
         # From here to where that is taken back a signal may raise, at any step.
         LINK.open = LINK.is_main()
-        answer = apply_op(op, obj, args)
+        answer = apply_op(op, obj, args, loans)
         LINK.open = was
     except (Garbled, Raised, Forked):
         LINK.open = was

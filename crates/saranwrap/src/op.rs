@@ -7,7 +7,8 @@ use crate::wire::{Item, Reader, Writer, tag};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Op {
-    /// `[name]`: an attribute of the target.
+    /// `[name]`: an attribute of the target. In place of the name a path may stand: the names of attributes, each of what the one
+    /// before it came to.
     GetAttr = 1,
     /// `[name, value]`: set an attribute.
     SetAttr = 2,
@@ -23,7 +24,7 @@ pub enum Op {
     Eq = 7,
     /// `[args, kwargs]`: call the target.
     Call = 8,
-    /// `[name, args, kwargs]`: call an attribute of the target, in one round trip.
+    /// `[name, args, kwargs]`: call an attribute of the target, in one round trip. In place of the name a path may stand.
     CallAttr = 9,
     /// `[name, args]`: a special method, looked up on the target's type.
     Special = 10,
@@ -158,6 +159,18 @@ impl Request {
         let argc = len.checked_sub(2).ok_or_else(|| Error::garbled("a request without a target"))?;
         let op = Op::from_code(reader.u64("op")?)?;
         Ok(Self { op, target: reader.u64("target")?, argc })
+    }
+}
+
+/// What a request is about, where a name is its first argument: that name, or those of a path with dots between.
+pub fn name(reader: &mut Reader<'_>) -> Result<String> {
+    match reader.peek()? {
+        Item::Array(count) => {
+            reader.next()?;
+            let names: Vec<_> = (0..count).map(|_| reader.text("name")).collect::<Result<_>>()?;
+            Ok(names.join("."))
+        }
+        _ => reader.text("name").map(str::to_owned),
     }
 }
 

@@ -14,6 +14,7 @@ use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
 
 use super::WITHIN_MESSAGE;
 use super::bulk::Bulk;
+use super::paths::Told;
 use crate::addresses::NumberMap;
 use crate::classes;
 use crate::fault::{Fault, Result};
@@ -24,13 +25,6 @@ use crate::session::Session;
 /// From how many items on a list's integers are made at once, and how many at most: what that takes stays in the processor's cache.
 const MANY: usize = 32;
 const AT_ONCE: usize = 4096;
-
-/// What an answer says.
-pub(crate) struct Told<'py> {
-    pub(crate) value: Bound<'py, PyAny>,
-    /// It is not what the call returned, but what is to be called here.
-    pub(crate) uncalled: bool,
-}
 
 pub(crate) struct Decoder<'a, 'py> {
     pub(super) session: &'a Bound<'py, Session>,
@@ -47,6 +41,9 @@ pub(crate) struct Decoder<'a, 'py> {
     pub(super) mentioned: Vec<u64>,
     /// Whether the answer was what to call in place of what the call returned; None where that cannot be.
     uncalled: Option<bool>,
+    /// How many names the path has that this answers, and how many of them are left.
+    pub(super) path: usize,
+    pub(super) names_left: usize,
     /// What the steps so far came to, in a pipeline.
     pub(super) promises: Vec<Promised<'py>>,
     /// The step that failed, if what was read depends on one.
@@ -81,6 +78,8 @@ impl<'a, 'py> Decoder<'a, 'py> {
             given_away: NumberMap::default(),
             mentioned: Vec::new(),
             uncalled: None,
+            path: 1,
+            names_left: 0,
             promises: Vec::new(),
             failed: None,
             named: 0,
@@ -224,6 +223,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 self.uncalled = Some(true);
                 self.value()
             }
+            tag::PARTWAY if self.depth == 1 => self.partway(),
             tag::PROMISE => self.promise(),
             unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
         }
@@ -454,7 +454,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         if self.session.get().side() == Side::Child {
             loans::count_references(self.key, &self.mentioned, Some(&value), self.py());
         }
-        Ok(Told { value, uncalled: self.uncalled == Some(true) })
+        Ok(Told { value, uncalled: self.uncalled == Some(true), left: self.names_left })
     }
 
     /// The loans that the message spoke of, and the positional arguments that were in it.

@@ -55,6 +55,7 @@ impl<'py> PyHost<'_, 'py> {
             Answer::Plain(object) | Answer::Copy(object, _) => encoder.value(object),
             Answer::Root(object) => encoder.reference(object),
             Answer::Uncalled(object) => encoder.uncalled(object),
+            Answer::Partway(object, left) => encoder.partway(object, *left),
             Answer::Buffer(object) => encoder.buffer(object),
             Answer::Arrow(object) => encoder.arrow(object),
             // Who leaves an answer for later has none to write.

@@ -9,6 +9,8 @@ use crate::fault::Result;
 
 enum Argument {
     Name,
+    /// A name, or several.
+    Path,
     Positional,
     Keywords,
     Value,
@@ -17,7 +19,8 @@ enum Argument {
 /// What the argument of an op at this place is.
 fn argument(op: Op, place: usize) -> Argument {
     match (op, place) {
-        (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special, 0) => Argument::Name,
+        (Op::GetAttr | Op::CallAttr, 0) => Argument::Path,
+        (Op::SetAttr | Op::DelAttr | Op::Special, 0) => Argument::Name,
         (Op::Call, 1) | (Op::CallAttr, 2) => Argument::Keywords,
         _ if is_positional(op, place) => Argument::Positional,
         _ => Argument::Value,
@@ -56,6 +59,7 @@ pub(super) fn read_arguments<'py>(request: &Request, decoder: &mut Decoder<'_, '
     for place in 0..request.argc {
         args.push(match argument(request.op, place) {
             Argument::Name => decoder.name()?,
+            Argument::Path => decoder.path()?,
             Argument::Positional => decoder.positional()?,
             Argument::Keywords => decoder.keywords()?,
             Argument::Value => decoder.value()?,

@@ -1,6 +1,7 @@
 //! Performs the steps of a pipeline, one after the other, each as if it had come alone.
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use saranwrap::error::Error;
 use saranwrap::link::Side;
 use saranwrap::op::{Op, Request, Step, Target};
@@ -107,6 +108,9 @@ impl<'py> PyHost<'_, 'py> {
         if step.op == Op::CallAttr {
             // What it would not call, a later step would take for what the call returned.
             return Err(Error::garbled("in a pipeline a call of an attribute is two steps").into());
+        }
+        if step.op == Op::GetAttr && args.first().is_some_and(|name| name.is_instance_of::<PyTuple>()) {
+            return Err(Error::garbled("in a pipeline each attribute is a step").into());
         }
         let arguments = decoder.nameable(arguments(step.op, &args));
         Ok(Read { subject, args, arguments, mentioned: decoder.mentioned_since(), failed: decoder.failed() })

@@ -151,6 +151,13 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    /// In place of what a path leads to, the value that follows: so many names are left.
+    pub(crate) fn partway(&mut self, left: u64) {
+        self.out.tag(tag::PARTWAY);
+        self.out.array(2);
+        self.out.u64(left);
+    }
+
     /// A tuple of so many items, which follow.
     pub fn tuple(&mut self, len: usize) {
         self.out.array(len);

@@ -22,7 +22,7 @@ use crate::error::{Error, Result as LinkResult};
 use crate::host::{Applied, GivenUp, Host, Outcome};
 use crate::op::{Op, Request};
 use crate::table::ROOT;
-use crate::wire::Writer;
+use crate::wire::{Item, Writer};
 
 /// How many calls of the other side may be inside each other on one thread.  It decides how deep callbacks go, and must not exhaust a stack
 /// of 2 MiB, of which each takes up to 16 KiB where nothing is optimized.
@@ -67,6 +67,8 @@ pub(crate) struct Asked<'b> {
     target: u64,
     /// The name among its arguments, where the op has one.
     name: &'b str,
+    /// How many names stand behind it in a path.
+    pub(crate) left: u64,
     args: Vec<Value>,
     keywords: Vec<(String, Value)>,
     /// Whether what came is something for this side.
@@ -198,11 +200,12 @@ fn unknown(id: u64) -> Error {
 }
 
 pub(crate) fn read_arguments<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64, argc: usize) -> Result<Asked<'b>> {
-    let mut asked = Asked { op, target, name: "", args: Vec::new(), keywords: Vec::new(), fit: Ok(()) };
+    let mut asked = Asked { op, target, name: "", left: 0, args: Vec::new(), keywords: Vec::new(), fit: Ok(()) };
     let mut name =
         |decoder: &mut Decoder<'b>| decoder.reader.text("name").map(|name| asked.name = name).map_err(Fault::from);
     match (op, argc) {
-        (Op::GetAttr | Op::DelAttr | Op::Import, 1) => name(decoder)?,
+        (Op::GetAttr, 1) => (asked.name, asked.left) = path(decoder)?,
+        (Op::DelAttr | Op::Import, 1) => name(decoder)?,
         (Op::SetAttr, 2) => {
             name(decoder)?;
             asked.args = decoder.values(1)?;
@@ -212,7 +215,7 @@ pub(crate) fn read_arguments<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64,
             asked.keywords = decoder.keywords()?;
         }
         (Op::CallAttr, 3) => {
-            name(decoder)?;
+            (asked.name, asked.left) = path(decoder)?;
             asked.args = decoder.positional()?;
             asked.keywords = decoder.keywords()?;
         }
@@ -230,6 +233,17 @@ pub(crate) fn read_arguments<'b>(decoder: &mut Decoder<'b>, op: Op, target: u64,
     }
     asked.fit = decoder.fit();
     Ok(asked)
+}
+
+/// The first name of a path, and how many stand behind it.
+fn path<'b>(decoder: &mut Decoder<'b>) -> Result<(&'b str, u64)> {
+    let Item::Array(names) = decoder.reader.peek()? else { return Ok((decoder.reader.text("name")?, 0)) };
+    decoder.reader.next()?;
+    let first = decoder.reader.text("name")?;
+    for _ in 1..names {
+        decoder.reader.text("name")?;
+    }
+    Ok((first, names as u64 - 1))
 }
 
 /// What `_mirrors.py` of the package reads; docs/protocol.md lists the places.
@@ -270,13 +284,18 @@ impl Host for Serving<'_> {
             self.pipeline(decoder, argc, true, out)?;
             return Ok(Outcome::Answered.into());
         }
-        let asked = read_whole(&mut decoder, op, target, argc)?;
+        let mut asked = read_whole(&mut decoder, op, target, argc)?;
         let export = self.session.exports().find(target);
         if export.is_none() && op != Op::Status && target != ROOT {
             return Err(unknown(target));
         }
         let start = out.len();
         let mut encoder = Encoder::new(self.session, out);
+        if asked.left > 0 {
+            // The first attribute alone: nothing here has attributes that have more of them.
+            encoder.partway(asked.left);
+            asked = Asked { op: Op::GetAttr, args: Vec::new(), keywords: Vec::new(), ..asked };
+        }
         let performed = self.guarded(|| self.perform(asked, export, &mut encoder));
         let outcome = match performed {
             Ok(()) => Outcome::Answered,

@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result as LinkResult};
 use crate::host::{GivenUp, Outcome};
 use crate::link::Link;
 use crate::message::Hello;
-use crate::op::{Op, Request};
+use crate::op::{self, Op, Request};
 use crate::table::ROOT;
 use crate::wire::{Reader, Writer};
 
@@ -448,7 +448,7 @@ fn recipe_of(name: &ClassName) -> Option<Vec<u8>> {
 fn describe(body: &[u8]) -> String {
     let mut reader = Reader::new(body);
     let Ok(Request { op, .. }) = Request::read(&mut reader) else { return "a request".to_owned() };
-    match (op, reader.text("name")) {
+    match (op, op::name(&mut reader)) {
         (Op::GetAttr | Op::SetAttr | Op::DelAttr | Op::CallAttr | Op::Special | Op::Import, Ok(name)) => {
             format!("`{}` of `{name}`", op.name())
         }

@@ -88,6 +88,9 @@ impl Serving<'_> {
         };
         let asked =
             read_arguments(decoder, op, target.as_ref().copied().unwrap_or_default(), argc).map_err(link_error)?;
+        if asked.left > 0 {
+            return Err(Error::garbled("in a pipeline each attribute is a step"));
+        }
         if let Some(root) = decoder.failed.take() {
             if step.wanted || step.uses == 0 {
                 told.begin(place, SKIPPED);

@@ -62,6 +62,8 @@ pub const BUFFER: u64 = 21274;
 pub const NDARRAY: u64 = 21275;
 /// `[loan, [kind, extension types, bytes]]`: columnar data of Arrow by value, as a stream of its interprocess format.
 pub const ARROW: u64 = 21276;
+/// `[left, value]`: in the answer to a path, what it had come to when so many names were left.
+pub const PARTWAY: u64 = 21277;
 
 /// Every private tag with its name, in order; `docs/protocol.md` is checked against it.
 pub const NAMES: &[(u64, &str)] = &[
@@ -94,4 +96,5 @@ pub const NAMES: &[(u64, &str)] = &[
     (BUFFER, "BUFFER"),
     (NDARRAY, "NDARRAY"),
     (ARROW, "ARROW"),
+    (PARTWAY, "PARTWAY"),
 ];
