@@ -266,7 +266,7 @@ def test_nothing_is_pickled(there, monkeypatch):
     def refuse(*_):
         raise AssertionError("it was pickled")
 
-    monkeypatch.setattr("saranwrap._values._Pickler", refuse)
+    monkeypatch.setattr("saranwrap._pickles._Pickler", refuse)
     given = pa.table({"a": range(LARGE)})
     there.keep(given)
     assert saranwrap.local(there.kept()).equals(given)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections import deque
-from collections.abc import Iterator
+from _collections_abc import Iterator
 from itertools import islice
 
 from saranwrap._native import take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from typing import Any
 
     _Shadow = Callable[[Any, int], tuple[Any, int] | None]
+else:
+    from _collections import deque
 
 # How a shadow shows that it stands where the iterator stands: `iterator.rs` asks for it.
 _NOT_NEEDED, _ITEM, _KEY = range(3)

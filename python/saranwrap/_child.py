@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` has the same, and loads enumerations for it
 import atexit
 import faulthandler
 import gc
 import importlib
 import os
-import signal
 import sys
 import types
 import warnings
@@ -62,8 +62,8 @@ def main() -> None:
         from saranwrap import _serving
 
         serve, raise_in = _serving.begin(session, concurrency)
-    signal.signal(signal.SIGINT, _interrupt(session, raise_in))
-    sound_alarm_here(session, signal.SIGINT)
+    _signal.signal(_signal.SIGINT, _interrupt(session, raise_in))
+    sound_alarm_here(session, _signal.SIGINT)
     # Code that looks who called it finds `__main__`, not this package.
     main_module = sys.modules["__main__"]
     for name in ("main", "saranwrap"):
@@ -79,7 +79,7 @@ def main() -> None:
 def _load(arguments: list[str]) -> str | None:
     """In a zygote: import what its children are to have. Returns what is wrong, if anything is."""
     # Ctrl-C reaches the whole process group. A handler, not SIG_IGN, since programs that a module starts would inherit that.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    _signal.signal(_signal.SIGINT, lambda *_: None)
     _warm_up()
     before = sys.path[:]
     if arguments:
@@ -170,8 +170,8 @@ def _perform(session: Session) -> None:
     finally:
         sys.stdout, sys.stderr, sys.unraisablehook, warnings.showwarning = before
     _interrupt(session, None)
-    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
-    sound_alarm_here(session, signal.SIGINT)
+    _signal.signal(_signal.SIGINT, _signal.getsignal(_signal.SIGINT))
+    sound_alarm_here(session, _signal.SIGINT)
     exec(SERVING, {"serve": session.serve, "__name__": "__main__"})
 
 

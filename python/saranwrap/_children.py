@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Self, TypeVar, Unpack
 
-from saranwrap import _home, _output, _pickles, _pulse, _restart, _settings, _values, _zygote
+from saranwrap import _home, _output, _pickles, _pulse, _restart, _settings, _zygote
 from saranwrap._deadlines import current
 from saranwrap._native import OPS, Session, begin_to_end, use_hubs
 from saranwrap._settings import Settings
@@ -195,7 +195,7 @@ def recipe(obj: object, protocol: int) -> bytes:
         return _pickles.dumps(obj, protocol)
     except Exception as error:
         story = f"cannot wrap {_short(obj)}: it cannot be pickled ({_words(error)})"
-        if not (_pickles.has_cloudpickle() or isinstance(error, _values.NeedsValue)):
+        if not (_pickles.has_cloudpickle() or isinstance(error, _pickles.NeedsValue)):
             story += "; where that is for its code, pip install 'saranwrap[cloudpickle]' sends it by value"
         raise Refused(story) from error
 

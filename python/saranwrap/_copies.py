@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
 
-from saranwrap import _values
 from saranwrap._members import locate
 from saranwrap._native import OPS, Session
 from saranwrap._remote import bound
@@ -25,7 +23,7 @@ def reduce(proxy: Any, name: str) -> Callable[..., Any]:
         return lambda: copied(proxy, deep=False)
     if name == "__deepcopy__":
         return lambda _memo=None: copied(proxy, deep=True)
-    return functools.partial(_reduce, proxy)
+    return lambda protocol=2: _reduce(proxy, protocol)
 
 
 def copied(proxy: Any, *, deep: bool) -> Any:
@@ -50,10 +48,12 @@ def _imported(session: Session, name: str) -> Any:
     return session.request(IMPORT, 0, (name,))
 
 
-def _reduce(proxy: Any, protocol: Any = 2) -> Any:
+def _reduce(proxy: Any, protocol: Any) -> Any:
     """Pickling, here: by the parts that the object itself names, so that it is unpickled in the child, and never here."""
+    from saranwrap import _pickles
+
     session, target, _ = locate(proxy)
-    if _values.current() is session:
+    if _pickles.current() is session:
         return came_home, (target,)
     if _plain(proxy):
         return _reduce_plain(copied(proxy, deep=False))
@@ -120,15 +120,19 @@ def named_there(token: int, module: str, qualname: str) -> Any:
 
 def came_home(target: int) -> Any:
     """In the child: the object itself, where a pickle from the parent holds its proxy."""
-    session = _values.current()
+    from saranwrap import _pickles
+
+    session = _pickles.current()
     if session is None:
         raise NotTransparent("cannot unpickle here what was pickled on its way to a child")
     return session.exported(target)
 
 
 def reduce_class(cls: type) -> Any:
+    from saranwrap import _pickles
+
     session, number = bound(cls)
-    if _values.current() is session:
+    if _pickles.current() is session:
         return came_home, (number,)
     return _class_of, (_token(session), number)
 

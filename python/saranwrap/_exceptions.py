@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import types
@@ -219,6 +218,8 @@ def last_words(exc: BaseException, args: tuple[Any, ...], traceback: types.Trace
     It goes where the collector of cycles takes it apart, before or after this. Whoever is told keeps what he is told, and would have an
     exception without arguments, whose text the interpreter cannot make.
     """
+    from saranwrap import _tracebacks
+
     told = _new(type(exc), args)
     for note in _space(exc).get("__notes__", ()):
         told.add_note(note)
@@ -227,7 +228,7 @@ def last_words(exc: BaseException, args: tuple[Any, ...], traceback: types.Trace
     except AttributeError:
         # Taken apart already.
         return told
-    _put(told, "__traceback__", build_traceback(positions))
+    _put(told, "__traceback__", _tracebacks.build_traceback(positions))
     return told
 
 
@@ -252,8 +253,6 @@ def in_context(exc: BaseException, handled: BaseException) -> None:
     last.__context__ = handled
 
 
-# --- tracebacks -------------------------------------------------------------------------------------------------------
-
 Position = tuple[str, str, int, int, int, int]
 
 
@@ -269,47 +268,3 @@ def frames(traceback: types.TracebackType | None) -> tuple[Position, ...]:
             found.append((code.co_filename, code.co_name, line, end, column, end_column))
         traceback = traceback.tb_next
     return tuple(found)
-
-
-def build_traceback(positions: Any) -> types.TracebackType | None:
-    """A traceback that prints as the remote one does: the source lines are read from the files it names."""
-    traceback = None
-    for position in reversed(positions):
-        frame, lasti = _frame(*position)
-        traceback = types.TracebackType(traceback, frame, lasti, position[2])
-    return traceback
-
-
-def _frame(*position: Any) -> tuple[types.FrameType, int]:
-    """A frame that stands at this place, made anew: a frame leads to all that its callers hold, so it must not be kept."""
-    function = types.FunctionType(_code(*position), {"Exception": Exception, MADE: True})
-    traceback = None
-    try:
-        next(function())
-    except Exception as raised:  # noqa: BLE001  whatever comes, it is the traceback that counts
-        traceback = raised.__traceback__
-    inner = traceback.tb_next if traceback is not None else None
-    assert inner is not None, "the code always raises, in a frame of its own"
-    return inner.tb_frame, inner.tb_lasti
-
-
-@functools.lru_cache(maxsize=512)
-def _code(filename: str, name: str, line: int, end: int, column: int, end_column: int) -> types.CodeType:
-    """Code that raises at this place. Only a code object with the right positions gives the right carets.
-
-    It is a generator's: when that ends, its frame has no caller any more.
-    """
-    import ast
-
-    line = max(1, min(line, 2**31 - 1))
-    if end < line or end >= 2**31 or not 0 <= column < 2**15 or not 0 <= end_column < 2**15:
-        end, column, end_column = line, 0, 0
-    place = {"lineno": line, "end_lineno": end, "col_offset": column, "end_col_offset": end_column}
-    tree = ast.parse("def raises():\n    raise Exception\n    yield")
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.stmt, ast.expr)):
-            for attribute, value in place.items():
-                setattr(node, attribute, value)
-    code = compile(tree, filename.replace("\0", "?"), "exec")
-    function = next(const for const in code.co_consts if isinstance(const, types.CodeType))
-    return function.replace(co_name=name, co_firstlineno=line)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import _operator
 import copyreg
-import math
-import operator
 import os
 import sys
 import types
 import weakref
 
-from saranwrap import _valued, _values
+from saranwrap import _valued
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +21,8 @@ _VALUE_HASHES = (tuple.__hash__, str.__hash__, bytes.__hash__, frozenset.__hash_
 
 # Operators with all that the language does for them: the other operand is asked, too.
 _OPERATORS: dict[str, Callable[..., Any]] = {
-    f"__{name}__": getattr(operator, f"__{name}__")
+    # Where the name is a word of the language, the function has a line behind it.
+    f"__{name}__": getattr(_operator, name, None) or getattr(_operator, f"{name}_")
     for name in (
         "add sub mul matmul truediv floordiv mod lshift rshift and or xor iadd isub imul imatmul itruediv ifloordiv imod "
         "ilshift irshift iand ior ixor ipow eq ne lt le gt ge neg pos invert abs"
@@ -31,10 +31,17 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__pow__": pow,
     "__divmod__": divmod,
     "__round__": round,
-    "__trunc__": math.trunc,
-    "__floor__": math.floor,
-    "__ceil__": math.ceil,
+    "__trunc__": lambda obj: _math().trunc(obj),
+    "__floor__": lambda obj: _math().floor(obj),
+    "__ceil__": lambda obj: _math().ceil(obj),
 }
+
+
+def _math() -> Any:
+    import math
+
+    return math
+
 
 # Classes that the other side derived.
 _twins: weakref.WeakSet[type] = weakref.WeakSet()
@@ -72,7 +79,9 @@ def super_call(obj: Any, cls: Any, name: str, rest: tuple[Any, ...]) -> Any:
 
 def adopt(recipe: bytes) -> Any:
     """The object that the parent pickled for us to hold."""
-    return _values.unpickle(None, recipe)
+    from saranwrap import _pickles
+
+    return _pickles.unpickle(None, recipe)
 
 
 def is_check(cls: Any, kind: str, candidate: Any) -> bool:

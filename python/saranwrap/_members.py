@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
-
 from saranwrap import _valued
+from saranwrap._light import loaded
 from saranwrap._native import OPS, BufferBase, IteratorBase, ProxyBase, Session, call, identity
 from saranwrap._remote import (
     RemoteType,
@@ -150,12 +149,12 @@ def _dir(self: Any) -> Iterable[str]:
 
 
 # Values that are one and the same everywhere, and of which some are the only ones of their type.
-_SINGLETONS = (type(None), type(...), type(NotImplemented), enum.Enum)
+_SINGLETONS = (type(None), type(...), type(NotImplemented))
 
 
 def _eq(self: Any, other: object) -> Any:
     """Identity, which is what `object` goes by; and a wrapped singleton equals itself."""
-    if self is other or not issubclass(type(other), _SINGLETONS):
+    if self is other or not issubclass(type(other), (*_SINGLETONS, loaded("enum", "Enum"))):
         return True if self is other else NotImplemented
     session, target, _ = identity(self)
     return session.request(EQ, target, (other,))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import _collections_abc
 import builtins
-import collections.abc
-import contextlib
 import copyreg
-import enum
-import functools
 import numbers
 import types
 import weakref
 from abc import ABCMeta, get_cache_token
 
 from saranwrap import _ahead, _copies, _exceptions, _valued, _values
+from saranwrap._light import loaded
 from saranwrap._members import (
     EXCLUDED_NAMES,
     FAST,
@@ -41,7 +39,7 @@ def _kind(cls: type) -> str:
         return "exception"
     base = _valued.base_of(cls)
     value = f"value {base.__name__}" if base is not None else ""
-    if isinstance(cls, enum.EnumMeta):
+    if isinstance(cls, loaded("enum", "EnumMeta")):
         return f"enum {value}"
     return value or "object"
 
@@ -151,7 +149,7 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
     twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
     if twin is not None and (
         (kind == "exception" and issubclass(twin, BaseException))
-        or (kind.startswith("enum") and isinstance(twin, enum.EnumMeta))
+        or (kind.startswith("enum") and isinstance(twin, loaded("enum", "EnumMeta")))
     ):
         return twin, twin
     namespace: dict[str, Any] = {
@@ -231,8 +229,10 @@ def _build_inheriting(
     """The class, with its local twin in the order of resolution where the layouts allow that."""
     fitting = _fitting(meta, parents)
     if twin is not None:
-        with contextlib.suppress(TypeError):
+        try:
             return build(fitting, name, parents, {**namespace, "_saran_inherits_": twin})
+        except TypeError:
+            pass
     return build(fitting, name, parents, dict(namespace))
 
 
@@ -274,8 +274,8 @@ def _add_members(
 # The abstract base classes of which a class says that it is one of them: by their place in this list.
 _ABCS = [
     *(
-        getattr(collections.abc, name)
-        for name in sorted(collections.abc.__all__)
+        getattr(_collections_abc, name)
+        for name in sorted(_collections_abc.__all__)
         if name not in {"ByteString", "Buffer"}
     ),
     *(getattr(numbers, name) for name in sorted(numbers.__all__)),
@@ -293,12 +293,17 @@ def _register(mirror: type, abcs: tuple[int, ...], protocol: str) -> None:
     """Tell the abstract base classes what this class is: the remote one may have been registered with them."""
     if protocol and not own_attribute(mirror, "__flags__") & (3 << 5):
         # This sets the type's flag for `match`: a sequence or mapping pattern looks at nothing else.
-        with contextlib.suppress(RuntimeError):
-            (collections.abc.Sequence if protocol == "sequence" else collections.abc.Mapping).register(mirror)
+        _register_with(_collections_abc.Sequence if protocol == "sequence" else _collections_abc.Mapping, mirror)
     for place in abcs:
         if 0 <= place < len(_ABCS) and not _is_by_its_methods(mirror, _ABCS[place]):
-            with contextlib.suppress(RuntimeError):
-                _ABCS[place].register(mirror)
+            _register_with(_ABCS[place], mirror)
+
+
+def _register_with(abc: Any, mirror: type) -> None:
+    try:  # noqa: SIM105  a child need not load contextlib for this
+        abc.register(mirror)
+    except RuntimeError:
+        pass
 
 
 def _is_by_its_methods(mirror: type, abc: Any) -> bool:
@@ -310,8 +315,17 @@ def _is_by_its_methods(mirror: type, abc: Any) -> bool:
     return abc.__subclasshook__(mirror) is True
 
 
-@functools.cache
+_metaclasses: dict[tuple[str, tuple[str, ...]], type[RemoteType]] = {}
+
+
 def _metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
+    made = _metaclasses.get((meta, names))
+    if made is None:
+        made = _metaclasses[meta, names] = _make_metaclass(meta, names)
+    return made
+
+
+def _make_metaclass(meta: str, names: tuple[str, ...]) -> type[RemoteType]:
     """RemoteType with the name and the special methods of a remote metaclass: `len(Color)`, `for member in Color`."""
     wanted = [
         name

@@ -6,11 +6,11 @@ without asking the other side is listed here; how one is made, in `_mirrors`.
 
 from __future__ import annotations
 
-import functools
 import types
 from abc import ABCMeta
 
 from saranwrap import _values
+from saranwrap._light import loaded
 from saranwrap._native import OPS, Session
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ _OWN_NAMES = frozenset(
 )
 # What the copy and pickle modules of a parent ask of a class; in a child they are the remote class's own.
 _COPY_NAMES = frozenset({"__copy__", "__deepcopy__", "__reduce_ex__"})
-_FUNCTIONS = (types.FunctionType, classmethod, staticmethod, property, functools.cached_property)
+_FUNCTIONS = (types.FunctionType, classmethod, staticmethod, property)
 # The classes of this room, which no remote class has among its bases.
 ours: set[int] = set()
 
@@ -239,7 +239,7 @@ def local_attribute(cls: type, name: str) -> Iterable[Any]:
         space = raw_dict(base)
         if name in space:
             value = space[name]
-            if isinstance(value, _FUNCTIONS):
+            if isinstance(value, (*_FUNCTIONS, loaded("functools", "cached_property"))):
                 yield value
             return
 

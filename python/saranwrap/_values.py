@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import _pickle
-import _thread
 import builtins
-import enum
-import functools
 import importlib
-import io
 import sys
 import types
 import weakref
 
-from saranwrap._arrays import LARGE
+from saranwrap._light import loaded
 from saranwrap._native import ProxyBase, Ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from saranwrap._native import Session
@@ -88,6 +83,11 @@ def hear_of_types(there: tuple[Named, ...]) -> None:
     """In a child: its parent is of another interpreter, and has these."""
     global _types_there  # noqa: PLW0603  there is one parent
     _types_there = frozenset(there)
+
+
+def has_another_parent() -> bool:
+    """Whether this is a child whose interpreter is another than its parent's."""
+    return _types_there is not None
 
 
 def name_of(session: Session, obj: Any) -> Named | None:
@@ -206,10 +206,17 @@ def _standard_name(cls: type) -> Named:
     return _MOVED.get(cls.__module__, cls.__module__), cls.__qualname__
 
 
-@functools.cache
 def standard(module: str, name: str) -> Any:
     """The standard class itself, even where a program has put a proxy of its module into `sys.modules`."""
-    home = _HOMES.get(module, module)
+    if (module, name) not in _standards:
+        _standards[module, name] = _standard(_HOMES.get(module, module), name)
+    return _standards[module, name]
+
+
+_standards: dict[Named, Any] = {}
+
+
+def _standard(home: str, name: str) -> Any:
     found = find(home, name)
     if found is not None:
         return found
@@ -239,7 +246,7 @@ def route(session: Session, obj: Any) -> int:
     cls = type(obj)
     if session.by_value and issubclass(cls, session.by_value):
         return BY_VALUE
-    if issubclass(cls, enum.Enum) or is_known(cls):
+    if issubclass(cls, loaded("enum", "Enum")) or is_known(cls):
         return KNOWN
     if cls is types.BuiltinFunctionType or cls in METHOD_TYPES:
         return NAMED
@@ -268,88 +275,13 @@ def _is_value(cls: type) -> bool:
     )
 
 
-# --- pickle: into the child, and back only from a child that is trusted ------------------------------------------------
-
-_sending = _thread._local()  # `threading` has the same, and much else besides
-
-
-def current() -> Session | None:
-    """The session for which this thread is pickling or unpickling, or None."""
-    session: Session | None = getattr(_sending, "session", None)
-    return session
-
-
-class _Sending:
-    def __init__(self, session: Session | None) -> None:
-        self.session = session
-
-    def __enter__(self) -> None:
-        self.before = current()
-        _sending.session = self.session
-
-    def __exit__(self, *_: object) -> None:
-        _sending.session = self.before
-
-
-class NeedsValue(_pickle.PicklingError):
-    """Something in the object is defined in `__main__`, which is another module in the child."""
-
-
-class _Pickler(_pickle.Pickler):
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ in {"__main__", "__mp_main__"}:
-            raise NeedsValue(f"{obj.__qualname__} is defined in __main__")
-        return NotImplemented
-
-
-def pickle(session: Session | None, obj: object, protocol: int = 5) -> tuple[bytes, list[memoryview]]:
-    """Pickle `obj` for the other side: a pickle, and the large buffers that it leaves out (PEP 574), none without a session.
-
-    `protocol` is pickle's, and that of the session counts where there is one: an older interpreter does not know the newest.
-
-    Proxies of the session that are inside go home as themselves.
-    """
-    buffers: list[memoryview] = []
-
-    def stays(buffer: _pickle.PickleBuffer) -> bool:
-        """Whether it goes into the pickle: a small one, and one that is read-only here, since its copy would not be."""
-        if session is None:
-            return True
-        try:
-            view = buffer.raw()
-        except BufferError:  # not contiguous
-            return True
-        if view.readonly or view.nbytes < LARGE:
-            return True
-        buffers.append(view)
-        return False
-
-    with _Sending(session):
-        buffer = io.BytesIO()
-        if session is not None:
-            protocol = session.pickle_protocol
-        _Pickler(buffer, protocol, buffer_callback=stays if protocol >= 5 else None).dump(obj)
-        return buffer.getvalue(), buffers
-
-
-def unpickle(session: Session | None, data: bytes, buffers: Sequence[Any] = ()) -> object:
-    """The reverse of `pickle`."""
-    with _Sending(session):
-        try:
-            return _pickle.loads(data, buffers=buffers)
-        except (ImportError, AttributeError) as error:
-            if _types_there is not None:
-                error.add_note(f"This was unpickled by Python {sys.version.split()[0]} ({sys.executable}).")
-            raise
-
-
 # --- the standard value types -----------------------------------------------------------------------------------------
 
 
 def encode(obj: Any) -> tuple[Any, ...] | None:
     """(kind, part, ...) of a standard value; the parts are values themselves. None if this one has no such form."""
     cls = type(obj)
-    if issubclass(cls, enum.Enum):
+    if issubclass(cls, loaded("enum", "Enum")):
         # By itself too: the other side may not have the class.
         return "enum", cls, getattr(obj, "_name_", None), Ref(obj)
     return _ENCODERS[_standard_name(cls)](obj)
@@ -369,7 +301,9 @@ def decode(kind: str, *parts: Any) -> Any:
 
 def _enum(cls: Any, name: str | None, member: Any) -> Any:
     """The local member, where the class is local; else the proxy of the remote one."""
-    if isinstance(cls, enum.EnumMeta) and not issubclass(type(member), cls):
+    if isinstance(cls, loaded("enum", "EnumMeta")) and not issubclass(type(member), cls):
+        import enum
+
         found = cls._member_map_.get(name) if name is not None else None
         if found is not None:
             return found

@@ -64,8 +64,8 @@ names! {
     ROUTE = "saranwrap._values"."route";
     NAME_OF = "saranwrap._values"."name_of";
     RESOLVE = "saranwrap._values"."resolve";
-    PICKLE = "saranwrap._values"."pickle";
-    UNPICKLE = "saranwrap._values"."unpickle";
+    PICKLE = "saranwrap._pickles"."pickle";
+    UNPICKLE = "saranwrap._pickles"."unpickle";
     BASE_OF = "saranwrap._valued"."base_of";
     PLAIN_VALUE = "saranwrap._valued"."plain";
     MAKE_VALUED = "saranwrap._valued"."instance";
@@ -85,7 +85,7 @@ names! {
     EXCEPTION_BUILD = "saranwrap._exceptions"."build";
     HANDLED = "sys"."exception";
     IN_CONTEXT = "saranwrap._exceptions"."in_context";
-    TRACEBACK_BUILD = "saranwrap._exceptions"."build_traceback";
+    TRACEBACK_BUILD = "saranwrap._tracebacks"."build_traceback";
     LAST_WORDS = "saranwrap._exceptions"."last_words";
     TRACEBACK_FRAMES = "saranwrap._exceptions"."frames";
     // What the child does beyond the plain operations.
@@ -94,7 +94,7 @@ names! {
     NEXT = "builtins"."next";
     REVERSED = "builtins"."reversed";
     FORMAT = "builtins"."format";
-    INDEX = "operator"."index";
+    INDEX = "_operator"."index";
     OPERATE = "saranwrap._host"."operate";
     SUPER = "saranwrap._host"."super_call";
     COROUTINE = "types"."CoroutineType";
@@ -114,7 +114,7 @@ names! {
     METHOD = "types"."MethodType";
     ENUM_META = "enum"."EnumMeta";
     REGISTER_AT_FORK = "os"."register_at_fork";
-    EQ = "operator"."eq";
+    EQ = "_operator"."eq";
     // Deadlines and threads.
     DEADLINE = "saranwrap._deadlines"."current";
     ENTER_DEADLINE = "saranwrap._deadlines"."enter";
