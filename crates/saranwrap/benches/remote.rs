@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use criterion::Criterion;
-use saranwrap::{Fault, Object, Offer, Python};
+use criterion::{Criterion, Throughput};
+use saranwrap::{AsBuffer, Fault, Object, Offer, Proxy, Python};
 
 pub struct Counter {
     value: i64,
@@ -36,6 +36,22 @@ fn python(criterion: &mut Criterion) -> Result<(), Fault> {
     group.bench_function("getattr", |bencher| bencher.iter(|| namespace.getattr("x")));
     group.bench_function("call", |bencher| bencher.iter(|| abs.call((1,))));
     group.bench_function("call_method", |bencher| bencher.iter(|| namespace.call_method("__eq__", (1,))));
+    group.finish();
+    large(criterion, &child.builtins()?)
+}
+
+fn large(criterion: &mut Criterion, builtins: &Proxy) -> Result<(), Fault> {
+    let numbers = vec![1.5f64; 1 << 17];
+    let lender = builtins.call_method("bytearray", (AsBuffer(&numbers),))?;
+    let len = builtins.getattr("len")?;
+    let mut copy = vec![0; 1 << 20];
+    let mut group = criterion.benchmark_group("1 MiB");
+    group.throughput(Throughput::Bytes(1 << 20));
+    group.bench_function("lent", |bencher| bencher.iter(|| lender.buffer::<u8>()));
+    group.bench_function("lent and copied", |bencher| {
+        bencher.iter(|| lender.buffer::<u8>().and_then(|buffer| buffer.copy_to_slice(&mut copy)))
+    });
+    group.bench_function("given", |bencher| bencher.iter(|| len.call((AsBuffer(&numbers),))));
     group.finish();
     Ok(())
 }

@@ -1164,9 +1164,31 @@ def lent(obj):
             raise
         view = memoryview(bytes(buffer(obj)))  # noqa: F821
     shape = tuple(view.shape) if view.shape is not None else (len(view),)
-    if getattr(view, "f_contiguous", False) and not view.c_contiguous:
-        return "F", view.format, view.itemsize, shape, view.tobytes("A") if sys.version_info >= (3, 8) else view.tobytes()
+    # Before 3.8 they can only be had in the order of C.
+    if sys.version_info >= (3, 8) and view.f_contiguous and not view.c_contiguous:
+        return "F", view.format, view.itemsize, shape, view.tobytes("A")
     return "C", view.format, view.itemsize, shape, view.tobytes()
+
+
+def looked_at(order, form, size, shape, data):
+    """What an object of the parent's lends, as a memoryview with its items and sides."""
+    if PY2:
+        return data
+    if order == "F" and sum(side > 1 for side in shape) > 1:
+        raise NotTransparent("the portable child cannot look at a buffer in the order of Fortran: give it in that of C")
+    own = form.lstrip("@" if form[:1] == "@" else "=<" if sys.byteorder == "little" else "=>!")
+    try:
+        if struct.calcsize(own) != size:
+            own = {"l": "i", "L": "I"}[own]
+        if not data:
+            # No view without items can be cast.
+            from array import array
+
+            return memoryview(array(own))
+        return memoryview(data).cast(own, shape)
+    except (LookupError, TypeError, ValueError, struct.error):
+        # Of items that this version knows no view of, their bytes.
+        return memoryview(data)
 
 
 # ---- convert: bytes to objects -------------------------------------------------------------------------------------------
@@ -1371,8 +1393,9 @@ class Decoder(object):
     def _buffer(self):
         if self.reader.array() != 5:
             raise Garbled("a buffer does not have 5 parts")
-        self.value(), self.value(), self.value(), self.value()
-        return self.bulk()
+        order, form, size = self.value(), self.value(), self.value()
+        shape = [self.reader.uint() for _ in range(self.reader.array())]
+        return looked_at(order, form, size, shape, bytes(self.bulk()))
 
     def _promise(self):
         return self.promised(self.reader.uint())

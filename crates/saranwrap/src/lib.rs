@@ -34,6 +34,23 @@
 //! `Clone + Send + Sync`, and the last proxy that goes gives its object back.  An answer is a [`Value`]: plain data, or a proxy.  A
 //! [`Fault`] says what the code there raised, or what happened to the child: its signal or exit code, and its last words.
 //!
+//! # Large data
+//!
+//! What an object lends by the buffer protocol (an array of numpy, a `bytearray`, ...) is read where it lies, in memory that both
+//! processes see: [`Object::buffer`] gives a [`Buffer`], whose names are those of PyO3's `PyBuffer`.  A slice goes the other way by
+//! [`AsBuffer`].  Bytes take the same way by themselves, when there are many.
+//!
+//! ```no_run
+//! # use saranwrap::{AsBuffer, Object};
+//! # let child = saranwrap::Python::new().spawn()?;
+//! let numpy = child.wrap_module("numpy")?;
+//! let samples: Vec<f32> = (0..1 << 20).map(|x| (x as f32).sin()).collect();
+//! let spectrum = numpy.getattr("fft")?.call_method("rfft", (AsBuffer(&samples),))?;
+//! let strengths = numpy.call_method("abs", (&spectrum,))?.buffer::<f64>()?;
+//! let strongest = strengths.iter().fold(0.0, f64::max);
+//! # Ok::<(), saranwrap::Fault>(())
+//! ```
+//!
 //! # Waiting
 //!
 //! A call blocks its thread, and any number of threads may ask.  [`Proxy::later`] gives futures instead, for whatever runtime polls
@@ -184,8 +201,8 @@ pub mod agent;
 
 pub mod remote;
 pub use remote::{
-    Args, Callback, Fault, FromRemote, Here, IntoRemote, Object, Offer, Pipeline, Promise, Proxy, Raised, Session,
-    Value, Wrapped, args,
+    Args, AsBuffer, Buffer, Callback, Element, Fault, FromRemote, Here, IntoRemote, Object, Offer, Pipeline, Promise,
+    Proxy, Raised, ReadOnlyCell, Session, UntypedBuffer, Value, Wrapped, args,
 };
 
 #[cfg(feature = "serde")]

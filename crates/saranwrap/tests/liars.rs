@@ -1,20 +1,31 @@
 //! Children that lie to a Rust program: whatever they send, it comes to an error, and neither to a panic nor to a wait.
 #![allow(clippy::unwrap_used)] // In a test a panic is the message.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use saranwrap::arena::{Owner, Place, Room};
 use saranwrap::message::Hello;
 use saranwrap::wire::{Reader, Writer, tag};
-use saranwrap::{Applied, Fault, Host, Kind, Link, Object, Outcome, Program, Result, Session, Value, adopt_link};
+use saranwrap::{
+    Adopted, Applied, Arena, Buffer, Fault, Host, Kind, Link, Object, Outcome, Program, Result, Session, Value,
+    adopt_link,
+};
+
+/// How many numbers a block of the liar's has.
+const MANY: usize = 10_000;
 
 /// Answers with what it is told to: the bytes that are the argument of the call.  So the parent says how it is to be lied to.
 struct Liar<'a> {
     link: &'a Link,
     /// It asks its parent for this before it answers, once.
     asks: Cell<Option<Vec<u8>>>,
+    arena: &'a Arc<Arena>,
+    /// A block that it has lent, and still writes to.
+    lent: RefCell<Option<Room>>,
 }
 
 impl Host for Liar<'_> {
@@ -43,6 +54,26 @@ impl Host for Liar<'_> {
             "release" => {
                 let id = Reader::new(told(&mut reader)?).u64("id")?;
                 self.link.send_releases(&[(id, 1)]);
+                out.null();
+                Ok(Outcome::Answered.into())
+            }
+            // A buffer of a block that it keeps for itself: the place is that of the same block, given and taken back before.
+            "lend" => {
+                let room = self.arena.room(MANY * 8).unwrap();
+                let at = room.address();
+                let place = room.give();
+                self.arena.take_back(place);
+                let room = self.arena.room(MANY * 8).unwrap();
+                assert_eq!(room.address(), at);
+                room.copy_in(0, &[1; MANY * 8]);
+                *self.lent.borrow_mut() = Some(room);
+                let start = reader.array("arguments").and_then(|_| reader.u64("start"))?;
+                let count = MANY as u64 - start.div_ceil(8);
+                buffer(out, ("C", "Q", 8), &[count], |out| Place { start, len: count * 8, ..place }.write(out));
+                Ok(Outcome::Answered.into())
+            }
+            "rewrite" => {
+                self.lent.borrow().as_ref().unwrap().copy_in(0, &[2; MANY * 8]);
                 out.null();
                 Ok(Outcome::Answered.into())
             }
@@ -89,15 +120,32 @@ fn mine(id: u64, class: u64) -> Vec<u8> {
     out.into_vec()
 }
 
+/// A buffer of this order, format and item size, with these sides.
+fn buffer(
+    out: &mut Writer,
+    (order, format, size): (&str, &str, u64),
+    shape: &[u64],
+    content: impl FnOnce(&mut Writer),
+) {
+    out.tag(tag::BUFFER);
+    out.array(5);
+    out.text(order);
+    out.text(format);
+    out.u64(size);
+    out.array(shape.len());
+    shape.iter().for_each(|&side| out.u64(side));
+    content(out);
+}
+
 /// The main function of a liar.
 #[test]
 fn child_main() {
     if !saranwrap::program::is_child() {
         return;
     }
-    let link = adopt_link().unwrap().link;
+    let Adopted { link, arena, .. } = adopt_link().unwrap();
     link.hello(&Hello::ours(Vec::new()), None).unwrap();
-    let served = link.serve(&Liar { link: &link, asks: Cell::new(None) });
+    let served = link.serve(&Liar { link: &link, asks: Cell::new(None), arena: &arena, lent: RefCell::default() });
     // Its parent has found it out, as a rule.
     std::process::exit(i32::from(served.is_err()));
 }
@@ -205,6 +253,54 @@ fn answers_that_break_the_protocol_break_the_link() {
     for (what, bytes) in lies {
         let fault = lied("answer", bytes).unwrap_err();
         assert_eq!(fault.kind(), Some(Kind::Garbled), "{what}: {fault}");
+    }
+}
+
+#[test]
+fn buffers_that_make_no_sense_break_the_link() {
+    let bytes = |out: &mut Writer| out.bytes(&[0; 16]);
+    let block = |owner, number, start, len| move |out: &mut Writer| Place { owner, number, start, len }.write(out);
+    let of_block = |place: &dyn Fn(&mut Writer), shape: &[u64]| encoded(|out| buffer(out, ("C", "Q", 8), shape, place));
+    let lies = [
+        ("of an order that there is not", encoded(|out| buffer(out, ("A", "Q", 8), &[2], bytes))),
+        ("with more items than bytes", encoded(|out| buffer(out, ("C", "Q", 8), &[3], bytes))),
+        ("with fewer", encoded(|out| buffer(out, ("C", "Q", 8), &[1], bytes))),
+        ("with more items than there are numbers", encoded(|out| buffer(out, ("C", "Q", 8), &[1 << 61, 2], bytes))),
+        ("with items of no size", encoded(|out| buffer(out, ("F", "Q", 0), &[16], bytes))),
+        (
+            "with sides that are larger than memory",
+            encoded(|out| buffer(out, ("F", "Q", 8), &[u64::MAX, 0], |out| out.bytes(b""))),
+        ),
+        ("of too many dimensions", encoded(|out| buffer(out, ("C", "B", 1), &[1; 1000], |out| out.bytes(b"x")))),
+        ("without bytes", encoded(|out| buffer(out, ("C", "Q", 8), &[2], Writer::null))),
+        ("of a block that is not there", of_block(&block(Owner::Sender, 5, 0, 16), &[2])),
+        ("of a block that is not ours", of_block(&block(Owner::Receiver, 5, 0, 16), &[2])),
+        ("of a block behind its memory", of_block(&block(Owner::Sender, 0, u64::MAX - 7, 16), &[2])),
+        (
+            "of a block without an end",
+            of_block(&block(Owner::Sender, u64::MAX, 0, u64::MAX - 7), &[(u64::MAX - 7) / 8]),
+        ),
+    ];
+    for (what, lie) in &lies {
+        let fault = lied("answer", lie).unwrap_err();
+        assert_eq!(fault.kind(), Some(Kind::Garbled), "{what}: {fault}");
+    }
+}
+
+#[test]
+fn what_a_child_goes_on_writing_to_is_read_as_it_is_then() {
+    // Where numbers may begin, nothing is copied, and elsewhere all is.
+    for (start, then) in [(0, 2), (8, 2), (3, 1)] {
+        let session = liar();
+        let it = session.wrap_module("it").unwrap();
+        let lent = it.call_method("lend", (start,)).unwrap().extract::<Buffer<u64>>().unwrap();
+        let all = |byte: u8| vec![u64::from_ne_bytes([byte; 8]); lent.item_count()];
+        assert_eq!(lent.to_vec(), all(1));
+        it.call_method("rewrite", ()).unwrap();
+        assert_eq!(lent.to_vec(), all(then));
+        assert!(lent.as_slice().unwrap().iter().all(|cell| cell.get() == all(then)[0]));
+        session.kill();
+        assert_eq!(lent.to_vec(), all(then));
     }
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use saranwrap::child::Carrier;
 use saranwrap::remote::{BigInt, Known};
-use saranwrap::{Callback, Fault, Here, Kind, Object, Offer, Program, Proxy, Session, Value};
+use saranwrap::{AsBuffer, Buffer, Callback, Fault, Here, Kind, Object, Offer, Program, Proxy, Session, Value};
 
 /// Counts.
 pub struct Counter {
@@ -64,6 +64,10 @@ impl Counter {
 
     pub fn sum(&self, items: &[i64]) -> i64 {
         items.iter().sum::<i64>() + self.value
+    }
+
+    pub fn mean(&self, items: Buffer<f64>) -> f64 {
+        items.iter().sum::<f64>() / items.item_count() as f64
     }
 
     pub fn twin(&self) -> Self {
@@ -287,4 +291,19 @@ fn a_proxy_of_elsewhere_is_refused() {
     let fault = here.take_over(&there).unwrap_err();
     assert_eq!(fault.to_string(), "an object of one child cannot be sent to another process");
     assert_eq!(here.value().unwrap(), 0);
+}
+
+#[test]
+fn a_method_takes_a_buffer() {
+    for carrier in [Carrier::Ring, Carrier::Stream] {
+        let counter = CounterProxy::new(&place(carrier), 0).unwrap();
+        let items: Vec<f64> = (0..100_001).map(f64::from).collect();
+        assert_eq!(counter.mean(Buffer::from(&items[..])).unwrap(), 50_000.0);
+        let proxy = Object::proxy(&counter).unwrap();
+        assert_eq!(proxy.call_method("mean", (AsBuffer(&items),)).unwrap(), Value::Float(50_000.0));
+        let back = proxy.call_method("echo", (AsBuffer(&items),)).unwrap().extract::<Buffer<f64>>().unwrap();
+        assert_eq!(back.to_vec(), items);
+        let fault = proxy.call_method("mean", (AsBuffer(&[1u8]),)).unwrap_err();
+        assert!(fault.to_string().contains("wanted a buffer of f64"), "{fault}");
+    }
 }

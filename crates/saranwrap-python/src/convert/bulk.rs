@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyModule, PyString, PyTuple, PyType};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyModule, PyString, PyTuple, PyType};
 use saranwrap::arena::{Held, Looking, Place, Room};
 use saranwrap::error::Error;
 use saranwrap::link::Side;
@@ -203,7 +203,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         Ok(self.session.get().arena.receive(place, looking)?)
     }
 
-    /// Memory of the other side as an object here that lends it.
+    /// Memory of the other side, as a `memoryview` of it.
     pub(super) fn buffer(&mut self) -> Result<Bound<'py, PyAny>> {
         self.parts("buffer", 5)?;
         let (order, format) = (self.reader.text("order")?, self.reader.text("format")?);
@@ -215,7 +215,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let layout = layout.ok_or_else(|| {
             Error::garbled(format!("a buffer of the format {format:?} with items of {item_size} bytes makes no sense"))
         })?;
-        Ok(self.lent(bulk, layout)?.into_any())
+        Ok(PyMemoryView::from(self.lent(bulk, layout)?.as_any())?.into_any())
     }
 
     fn lent(&self, bulk: Bulk<'_>, layout: Layout) -> Result<Bound<'py, Buffer>> {

@@ -14,19 +14,20 @@
 
 mod blocks;
 mod windows;
+mod held;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::sys::window::{self, Access, PageMap, Window};
 use crate::wire::{Reader, Writer, tag};
 use blocks::{Blocks, GRAIN};
+pub use held::Held;
 pub use windows::Looking;
 use windows::{Opened, Theirs, Windows};
 
@@ -188,6 +189,38 @@ impl Arena {
             room.window.populate(at + warm, len - warm);
         }
         Some(room)
+    }
+
+    /// A block of this side's, which is out, goes out once more.
+    pub fn give_again(&self, place: Place) {
+        if let Some(ours) = &self.ours
+            && place.owner == Owner::Sender
+        {
+            // Whoever asks holds it, so it is out.
+            let again = lock(&ours.blocks).again(place.number * GRAIN, place.start + place.len);
+            debug_assert!(again.is_ok(), "{again:?}");
+        }
+    }
+
+    /// A copy of what a message from here names.  A block of this side's must still be out; one of the other side's is not given
+    /// back for it.
+    pub fn read_named(&self, place: Place) -> Result<Vec<u8>> {
+        let missing = || Error::garbled("a block was named without any memory");
+        let (end, mut bytes) = (place.start + place.len, vec![0; place.len as usize]);
+        match (place.owner, &self.ours, &self.theirs) {
+            (Owner::Sender, Some(ours), _) => {
+                let opened = ours.windows.on(ours.fd.as_fd(), place.number * GRAIN, end);
+                let (window, at) = opened.map_err(|error| Error::os("could not open a window on a block", error))?;
+                window.copy_out(at + place.start as usize, &mut bytes);
+            }
+            (Owner::Receiver, _, Some(theirs)) => {
+                let (window, at) = theirs.open(place.number, end, Looking::Shared)?.shared;
+                window.copy_out(at + place.start as usize, &mut bytes);
+                theirs.close(place.number, None, &self.pages);
+            }
+            _ => return Err(missing()),
+        }
+        Ok(bytes)
     }
 
     /// The message that named this block will not be sent.
@@ -395,6 +428,15 @@ impl Room {
         self.window.copy_in(self.at + at, from);
     }
 
+    /// Put there what is looked at, from its beginning on.
+    ///
+    /// # Panics
+    /// When there is more than there is room for.
+    pub fn copy_from(&self, held: &Held) {
+        assert!(held.len <= self.len, "more bytes than there is room for");
+        self.window.copy_from(self.at, (&held.window, held.at), held.len);
+    }
+
     /// It is filled, and goes out.
     pub fn give(mut self) -> Place {
         self.given = true;
@@ -406,80 +448,6 @@ impl Drop for Room {
     fn drop(&mut self) {
         if !self.given {
             self.arena.untake(self.offset);
-        }
-    }
-}
-
-/// Bytes that are looked at.  When this is dropped, they go back to where they belong.
-#[derive(Debug)]
-pub struct Held {
-    /// Not kept alive: bytes may be looked at for longer than there is a link, but not its descriptors.
-    arena: Weak<Arena>,
-    window: Arc<Window>,
-    at: usize,
-    len: usize,
-    /// The window that shows what a private one showed at first.
-    original: Option<(Arc<Window>, usize)>,
-    place: Place,
-    key: (usize, u64),
-    forks: u64,
-}
-
-impl Held {
-    /// Where the bytes are, as long as this lives.  If they are the other side's they may change at any moment.
-    pub fn address(&self) -> NonNull<u8> {
-        self.window.address(self.at, self.len)
-    }
-
-    /// Where they are as the other side has them, if what is at `address` is a copy that may be written to.
-    pub fn original_address(&self) -> NonNull<u8> {
-        match &self.original {
-            Some((original, at)) => original.address(*at, self.len),
-            None => self.address(),
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether they may be written to.
-    pub fn is_private(&self) -> bool {
-        self.original.is_some()
-    }
-
-    /// Copy all of them.
-    ///
-    /// # Panics
-    /// When there is room for fewer.
-    pub fn copy_out(&self, into: &mut [u8]) {
-        self.window.copy_out(self.at, &mut into[..self.len]);
-    }
-
-    /// What was written to here, in stretches that may hold some unchanged bytes too.
-    pub fn changes(&self) -> Vec<Range<usize>> {
-        match &self.original {
-            Some((original, at)) => {
-                let arena = self.arena.upgrade();
-                let own = PageMap::default();
-                let pages = arena.as_ref().map_or(&own, |arena| &arena.pages);
-                self.window.changes(self.at, self.len, (original, *at), pages)
-            }
-            None => Vec::new(),
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(arena) = self.arena.upgrade() {
-            arena.let_go(self);
         }
     }
 }

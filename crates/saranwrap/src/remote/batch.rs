@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::encode::Freight;
 use super::fault::{Fault, Result};
+use super::freight::Freight;
 use super::shared::{Wait, lock};
 use super::value::Value;
 use crate::error::Error;

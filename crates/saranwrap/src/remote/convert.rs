@@ -1,5 +1,6 @@
 //! Your types and the values of the other side: how each becomes the other.
 
+mod buffers;
 mod containers;
 mod numbers;
 

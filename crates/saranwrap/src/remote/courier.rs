@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::decode::Decoder;
 use super::fault::{Fault, Result};
+use super::freight::{Kept, Lasting};
 use super::host::Serving;
 use super::shared::{Shared, Wait, lock};
 use super::value::Value;
@@ -77,7 +78,8 @@ pub(crate) struct Flight {
     /// Ids to take back when the answer is here: see [`Encoder::hold`](super::Encoder).
     pub(crate) held: Vec<(u64, u64)>,
     /// What it names: see [`Encoder`](super::Encoder).
-    pub(crate) kept: Vec<super::Proxy>,
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) lasting: Option<Lasting>,
     pub(crate) slot: Arc<Slot>,
 }
 
@@ -335,6 +337,7 @@ impl Shared {
     fn fly_uncalled(self: &Arc<Self>, mut flight: Flight, callable: &Value) {
         match Self::request_of_uncalled(callable, &flight.body) {
             Ok(body) => {
+                flight.lasting.iter().for_each(Lasting::give_again);
                 flight.op = Op::Call;
                 flight.body = body;
                 self.fly(flight);

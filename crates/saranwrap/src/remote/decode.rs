@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aliases::Aliases;
+use super::buffer::{Content, UntypedBuffer};
 use super::fault::{Fault, Result};
 use super::own::Export;
 use super::proxy::{Named, Proxy};
@@ -14,6 +15,7 @@ use super::whole::Kind;
 use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
 use crate::op::{Op, Request, Step};
+use crate::sys::numbers::Words;
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
 /// A value of which not all parts are here.
@@ -201,6 +203,7 @@ impl<'a> Decoder<'a> {
             tag::NAMED => self.named()?,
             tag::THEIRS => self.theirs()?,
             tag::BLOCK => Value::Bytes(self.block()?),
+            tag::BUFFER => Value::Buffer(self.buffer()?),
             tag::POS_BIGNUM | tag::NEG_BIGNUM => bignum(tag == tag::NEG_BIGNUM, self.reader.bytes("bignum")?),
             tag::COMPLEX => self.complex()?,
             tag::ELLIPSIS => self.singleton(Value::Ellipsis)?,
@@ -229,7 +232,6 @@ impl<'a> Decoder<'a> {
             }
             tag::NDARRAY => (Kind::Array, self.lent("array")?),
             tag::ARROW => (Kind::Unfit("columnar data"), self.lent("columnar data")?),
-            tag::BUFFER => (Kind::Unfit("a buffer"), self.reader.array("buffer")?),
             tag::PICKLE if self.session.child.is_none() => (Kind::Unfit("a pickle"), self.pickle()?),
             tag::PICKLE => return Err(Error::garbled("a child sent a pickle, which nobody here reads").into()),
             tag::FROZENSET => (Kind::FrozenSet, self.reader.array("frozenset")?),
@@ -339,10 +341,34 @@ impl<'a> Decoder<'a> {
 
     fn block(&mut self) -> LinkResult<Vec<u8>> {
         let place = Place::read(&mut self.reader)?;
-        let held = self.session.arena.receive(place, Looking::Shared)?;
-        let mut bytes = vec![0; held.len()];
-        held.copy_out(&mut bytes);
-        Ok(bytes)
+        if self.returned {
+            return self.session.arena.read_named(place);
+        }
+        Ok(self.session.arena.receive(place, Looking::Shared)?.to_vec())
+    }
+
+    /// What an object lends.  The bytes stay where they are.
+    fn buffer(&mut self) -> LinkResult<UntypedBuffer> {
+        self.parts("buffer", 5)?;
+        let names = (self.reader.text("order")?, self.reader.text("format")?);
+        let item_size = self.reader.u64("item size")?;
+        let sides = self.reader.array("shape")?;
+        let shape = (0..sides).map(|_| self.reader.u64("side")).collect::<LinkResult<Vec<_>>>()?;
+        let content = match self.reader.next()? {
+            Item::Bytes(bytes) => Content::Words(Words::of(bytes)),
+            Item::Tag(tag::BLOCK) if self.returned => Content::Words(Words::of(&self.block()?)),
+            Item::Tag(tag::BLOCK) => {
+                let place = Place::read(&mut self.reader)?;
+                let held = self.session.arena.receive(place, Looking::Shared)?;
+                // A part of something else may begin where no number may.
+                match held.cells::<u64>() {
+                    Some(_) => Content::Held(held),
+                    None => Content::Words(Words::of(&held.to_vec())),
+                }
+            }
+            other => return Err(Error::garbled(format!("where a buffer's bytes should be stands {other}"))),
+        };
+        UntypedBuffer::new(self.session, content, names, item_size, &shape)
     }
 
     /// The positional arguments of a call, to which more may be added by name.
@@ -410,11 +436,17 @@ impl<'a> Decoder<'a> {
         for _ in 0..before_arguments(op) {
             self.reader.skip()?;
         }
-        let mut arguments = self.positional()?;
-        if matches!(op, Op::Call | Op::CallAttr) {
-            arguments.extend(self.keywords()?.into_iter().map(|(_, value)| value));
+        let count = self.reader.array("arguments")?;
+        for _ in 0..place.min(count) {
+            self.reader.skip()?;
         }
-        Ok(arguments.into_iter().nth(place))
+        if place < count {
+            return self.value().map(Some);
+        }
+        if !matches!(op, Op::Call | Op::CallAttr) {
+            return Ok(None);
+        }
+        Ok(self.keywords()?.into_iter().nth(place - count).map(|(_, value)| value))
     }
 
     fn complex(&mut self) -> Result<Value> {

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use super::buffer::{Layout, UntypedBuffer};
 use super::fault::{Fault, Result};
+use super::freight::{Freight, Kept, Lasting};
 use super::own::Own;
 use super::pipeline::Naming;
 use super::proxy::{Named, Proxy};
 use super::raised::Raised;
 use super::shared::Shared;
 use super::value::{Array, Value};
-use crate::arena::Place;
+use crate::arena::{Place, Room};
+use crate::sys::numbers::{self, Element};
 use crate::wire::{MAX_DEPTH, Writer, tag};
 
 /// Containers by value have a loan number from here on: nothing is lent, and the other side has a copy of its own.
@@ -53,33 +56,6 @@ pub struct Encoder<'a> {
     depth: usize,
     /// The pipeline that this is a step of.
     pub(super) naming: Option<Naming>,
-}
-
-/// What a message gives out and names: to be taken back should it never leave, and to be held until it has.
-#[derive(Debug, Default)]
-pub(crate) struct Freight {
-    given: Vec<u64>,
-    blocks: Vec<Place>,
-    pub(crate) keeps: Vec<Proxy>,
-}
-
-impl Freight {
-    /// More of the same message.
-    pub(crate) fn add(&mut self, more: Self) {
-        self.given.extend(more.given);
-        self.blocks.extend(more.blocks);
-        self.keeps.extend(more.keeps);
-    }
-
-    /// The message will not be sent: what it gave out was not given out after all.
-    pub(crate) fn take_back(&mut self, session: &Shared) {
-        for place in self.blocks.drain(..) {
-            session.arena.take_back(place);
-        }
-        let given: Vec<_> = self.given.drain(..).map(|id| (id, 1)).collect();
-        // They are out as often as that; an error would say otherwise.
-        drop(session.take_back(&given));
-    }
 }
 
 impl<'a> Encoder<'a> {
@@ -139,13 +115,10 @@ impl<'a> Encoder<'a> {
 
     /// Bytes; many of them through memory that both sides see.
     pub fn bytes(&mut self, value: &[u8]) {
-        let room = if value.len() < LARGE { None } else { self.session.arena.room(value.len()) };
-        match room {
+        match self.room(value.len()) {
             Some(room) => {
                 room.copy_in(0, value);
-                let place = room.give();
-                place.write(self.out);
-                self.freight.blocks.push(place);
+                self.place(room.give());
             }
             None => self.out.bytes(value),
         }
@@ -156,6 +129,51 @@ impl<'a> Encoder<'a> {
         self.out.tag(tag::PARTWAY);
         self.out.array(2);
         self.out.u64(left);
+    }
+
+    fn room(&self, len: usize) -> Option<Room> {
+        if len < LARGE { None } else { self.session.arena.room(len) }
+    }
+
+    fn place(&mut self, place: Place) {
+        place.write(self.out);
+        self.freight.blocks.push(place);
+    }
+
+    /// Numbers, to arrive as a `memoryview` of them.
+    pub fn numbers<T: Element>(&mut self, values: &[T]) {
+        self.layout(&Layout::row::<T>(values.len()));
+        self.bytes(numbers::bytes_of(values));
+    }
+
+    /// What an object lends, to arrive as a `memoryview` of it.  What lies in memory that the other side sees is only named.
+    pub fn buffer(&mut self, buffer: &UntypedBuffer) {
+        self.layout(buffer.layout());
+        if let Some(held) = buffer.held()
+            && let Some(place) = self.session.arena.find(held.address().as_ptr() as usize, held.len())
+        {
+            self.freight.keeps.push(Kept::Buffer(buffer.clone()));
+            return self.place(place);
+        }
+        if let Some(held) = buffer.held()
+            && let Some(room) = self.room(held.len())
+        {
+            room.copy_from(held);
+            return self.place(room.give());
+        }
+        let mut bytes = vec![0; buffer.len_bytes()];
+        buffer.copy_out(0, &mut bytes);
+        self.bytes(&bytes);
+    }
+
+    fn layout(&mut self, layout: &Layout) {
+        self.out.tag(tag::BUFFER);
+        self.out.array(5);
+        self.out.text(if layout.fortran { "F" } else { "C" });
+        self.out.text(&layout.format);
+        self.out.u64(layout.item_size as u64);
+        self.out.array(layout.shape.len());
+        layout.shape.iter().for_each(|&side| self.out.u64(side as u64));
     }
 
     /// A tuple of so many items, which follow.
@@ -207,12 +225,12 @@ impl<'a> Encoder<'a> {
         }
         self.out.tag(tag::THEIRS);
         self.out.u64(proxy.id());
-        self.freight.keeps.push(proxy.clone());
+        self.freight.keeps.push(Kept::Proxy(proxy.clone()));
         Ok(())
     }
 
     /// What has to live until the message has gone.
-    pub(crate) fn kept(&mut self) -> Vec<Proxy> {
+    pub(crate) fn kept(&mut self) -> Vec<Kept> {
         std::mem::take(&mut self.freight.keeps)
     }
 
@@ -278,6 +296,7 @@ impl<'a> Encoder<'a> {
                 self.out.bytes(bytes);
             }
             Value::Array(array) => self.array(array)?,
+            Value::Buffer(buffer) => self.buffer(buffer),
             compound => return self.compound(compound).map(Some),
         }
         Ok(None)
@@ -403,9 +422,9 @@ impl<'a> Encoder<'a> {
         self.freight
     }
 
-    /// Whether there is something in blocks, which are gone when the other side has read the message.
-    pub(crate) fn has_blocks(&self) -> bool {
-        !self.freight.blocks.is_empty()
+    /// What is to be held until the answer to this request has been read.
+    pub(crate) fn lasting(&self) -> Option<Lasting> {
+        self.freight.lasting(self.session)
     }
 
     /// Give everything out once more that this message gives out: it may have to be sent a second time.  What to take back, if not.

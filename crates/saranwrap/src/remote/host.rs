@@ -11,8 +11,8 @@ use super::bound;
 use super::decode::Decoder;
 use super::encode::Encoder;
 use super::fault::{Fault, Result};
+use super::freight::Kept;
 use super::own::{Class, Export, Own};
-use super::proxy::Proxy;
 use super::raised::Raised;
 use super::shared::Shared;
 use super::steps::link_error;
@@ -58,7 +58,7 @@ pub(crate) struct Serving<'a> {
     session: &'a Arc<Shared>,
     stage: Cell<Stage>,
     /// What is named in answers that have not gone yet.
-    leaving: RefCell<Vec<Proxy>>,
+    leaving: RefCell<Vec<Kept>>,
 }
 
 /// A request that was read whole, before anything of it is done.
@@ -135,7 +135,7 @@ impl<'a> Serving<'a> {
     }
 
     /// What is named in an answer lives until that has gone.
-    pub(crate) fn keep(&self, named: Vec<Proxy>) {
+    pub(crate) fn keep(&self, named: Vec<Kept>) {
         if !named.is_empty() {
             self.leaving.borrow_mut().extend(named);
         }

@@ -14,9 +14,11 @@
 mod fault;
 mod raised;
 mod value;
+mod buffer;
 mod tuples;
 mod own;
 mod proxy;
+mod freight;
 mod encode;
 mod aliases;
 mod whole;
@@ -42,7 +44,9 @@ mod session;
 mod parts;
 mod wrapped;
 
+pub use crate::sys::numbers::{Element, ReadOnlyCell};
 pub use arguments::{Args, ArgumentTuple, Arguments, FromArgs, NamedValues, Positional, WithNamed, args};
+pub use buffer::{AsBuffer, Buffer, UntypedBuffer};
 pub use callback::Callback;
 pub use convert::{FromRemote, IntoRemote};
 pub use encode::Encoder;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::arguments::{ArgumentTuple, Arguments};
+use super::buffer::{Buffer, UntypedBuffer};
 use super::convert::{FromRemote, IntoRemote, mismatch};
 use super::encode::Encoder;
 use super::fault::{Fault, Result};
@@ -11,6 +12,7 @@ use super::proxy::Proxy;
 use super::raised::ClassName;
 use super::value::Value;
 use crate::op::Op;
+use crate::sys::numbers::Element;
 
 /// Something that stands for an object of the other side: a [`Proxy`], or a [`Value`] that turned out to be one.
 ///
@@ -136,6 +138,20 @@ pub trait Object {
             out.bool(true);
             Ok(())
         })
+    }
+
+    /// What it lends by the buffer protocol, as numbers of a type: see [`Buffer`].  Items of another type are a
+    /// [`Fault::Mismatch`](super::Fault::Mismatch) that names both.
+    fn buffer<T: Element>(&self) -> Result<Buffer<T>> {
+        self.untyped_buffer()?.into_typed()
+    }
+
+    /// What it lends by the buffer protocol, whatever its items are.
+    fn untyped_buffer(&self) -> Result<UntypedBuffer> {
+        match self.special("__buffer__", ())? {
+            Value::Buffer(buffer) => Ok(buffer),
+            other => Err(mismatch("a buffer", &other)),
+        }
     }
 
     /// How it would be written in a program.
@@ -303,6 +319,10 @@ impl Object for Value {
 
     fn extract<T: FromRemote>(&self) -> Result<T> {
         T::from_remote(self.clone())
+    }
+
+    fn untyped_buffer(&self) -> Result<UntypedBuffer> {
+        UntypedBuffer::from_remote(self.clone())
     }
 
     fn repr(&self) -> Result<String> {

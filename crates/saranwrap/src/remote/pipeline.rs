@@ -12,6 +12,7 @@ use super::convert::{FromRemote, IntoRemote};
 use super::courier::{Flight, Slot};
 use super::encode::Encoder;
 use super::fault::{Fault, Result};
+use super::freight::Kept;
 use super::later::Answer;
 use super::object::{Object, text_argument};
 use super::session::Session;
@@ -333,7 +334,7 @@ impl Recorded {
             named.push(place);
         }
         let mut freight = encoder.freight();
-        freight.keeps.extend(subject);
+        freight.keeps.extend(subject.map(Kept::Proxy));
         let mut state = lock(&self.state);
         if state.number != number {
             drop(state);
@@ -361,7 +362,9 @@ impl Recorded {
         }
         let wait = self.session.wait(self.limit);
         let body = batch.write(&wait);
+        let lasting = batch.freight.lasting(&self.session);
         let answer = self.session.carry(&wait, Op::Pipeline, &body);
+        drop(lasting);
         self.settle(&batch, answer.map(|(value, _)| value))
     }
 
@@ -414,8 +417,10 @@ impl Recorded {
         let wait = self.session.wait(self.limit);
         let body = batch.write(&wait);
         let slot: Arc<Slot> = Arc::default();
+        let lasting = batch.freight.lasting(&self.session);
         let kept = std::mem::take(&mut batch.freight.keeps);
-        self.session.fly(Flight { op: Op::Pipeline, body, wait, held: Vec::new(), kept, slot: Arc::clone(&slot) });
+        let (held, to) = (Vec::new(), Arc::clone(&slot));
+        self.session.fly(Flight { op: Op::Pipeline, body, wait, held, kept, lasting, slot: to });
         Answer::new(&self.session, slot)
     }
 }

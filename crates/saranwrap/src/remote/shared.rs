@@ -11,8 +11,8 @@ use super::courier::{Courier, Flight, Slot};
 use super::decode::Decoder;
 use super::encode::Encoder;
 use super::fault::{Fault, Result};
+use super::freight::Lasting;
 use super::host::Serving;
-use super::object::text_argument;
 use super::own::{Exports, Own};
 use super::proxy::Proxy;
 use super::raised::{ClassName, Raised};
@@ -155,25 +155,24 @@ impl Shared {
         }
         let wait = self.wait(limit);
         wait.tell(encoder.out());
+        let lasting = encoder.lasting();
         if op != Op::CallAttr {
             return Ok(self.carry(&wait, op, encoder.out().as_slice())?.0);
         }
-        if encoder.has_blocks() {
-            // The attribute may turn out to be for this side to call; then the blocks would be gone.
-            let body = encoder.out().as_slice();
-            let (name, arguments) = Self::parts_of_call(&body[head..])?;
-            let callable = self.ask(limit, Op::GetAttr, target, 1, text_argument(name))?;
-            return self.call_with(&wait, callable, arguments);
-        }
         let held = encoder.hold();
         let body = encoder.out().as_slice();
-        match self.carry(&wait, op, body) {
-            Ok((callable, true)) => self.call_with(&wait, callable, Self::parts_of_call(&body[head..])?.1),
-            other => {
-                drop(self.take_back(&held));
-                Ok(other?.0)
+        let came = match self.carry(&wait, op, body) {
+            Ok((Value::Own(own), true)) => self.call_here(&own, Self::parts_of_call(&body[head..])?.1),
+            Ok((callable, true)) => {
+                let body = Self::request_to_call(&callable, Self::parts_of_call(&body[head..])?.1)?;
+                lasting.iter().for_each(Lasting::give_again);
+                // What was held for a second request belongs to that now.
+                return Ok(self.carry(&wait, Op::Call, &body)?.0);
             }
-        }
+            other => other.map(|(value, _)| value),
+        };
+        drop(self.take_back(&held));
+        came
     }
 
     /// One request there and back.
@@ -205,14 +204,10 @@ impl Shared {
         Ok((reader.text("name")?, reader.rest()))
     }
 
-    /// Call what was an attribute with arguments that are written already.
-    fn call_with(self: &Arc<Self>, wait: &Wait, callable: Value, arguments: &[u8]) -> Result<Value> {
-        if let Value::Own(own) = &callable {
-            let mut decoder = Decoder::of_own(self, arguments);
-            return own.call_here(Args::new(self, decoder.positional()?, decoder.keywords()?));
-        }
-        let body = Self::request_to_call(&callable, arguments)?;
-        Ok(self.carry(wait, Op::Call, &body)?.0)
+    /// Call an object of this side with arguments that are written already.
+    fn call_here(self: &Arc<Self>, own: &Own, arguments: &[u8]) -> Result<Value> {
+        let mut decoder = Decoder::of_own(self, arguments);
+        own.call_here(Args::new(self, decoder.positional()?, decoder.keywords()?))
     }
 
     fn request_to_call(callable: &Value, arguments: &[u8]) -> Result<Vec<u8>> {
@@ -255,8 +250,8 @@ impl Shared {
         let wait = self.wait(limit);
         wait.tell(encoder.out());
         let held = if op == Op::CallAttr { encoder.hold() } else { Vec::new() };
-        let kept = encoder.kept();
-        self.fly(Flight { op, body: out.into_vec(), wait, held, kept, slot: Arc::clone(&slot) });
+        let (lasting, kept) = (encoder.lasting(), encoder.kept());
+        self.fly(Flight { op, body: out.into_vec(), wait, held, kept, lasting, slot: Arc::clone(&slot) });
         slot
     }
 
@@ -372,12 +367,23 @@ impl Shared {
             queued.len() >= MANY_RELEASES
         };
         if many {
-            let releases = self.queued_releases();
-            if !self.link.send_releases(&releases) {
-                let mut queued = lock(&self.queued);
-                queued.extend(releases);
-                self.any_queued.store(true, Ordering::Release);
-            }
+            self.send_queued();
+        }
+    }
+
+    /// A buffer died.  Called from a destructor: only queues, unless it was the last of many bytes.
+    pub(crate) fn give_back_blocks(&self) {
+        if self.arena.much_waits() {
+            self.send_queued();
+        }
+    }
+
+    fn send_queued(&self) {
+        let releases = self.queued_releases();
+        if !self.link.send_releases(&releases) {
+            let mut queued = lock(&self.queued);
+            queued.extend(releases);
+            self.any_queued.store(true, Ordering::Release);
         }
     }
 

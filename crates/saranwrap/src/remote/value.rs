@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::buffer::UntypedBuffer;
 use super::own::Own;
 use super::proxy::{Named, Proxy};
 use super::raised::{Frame, Raised};
@@ -55,6 +56,8 @@ pub enum Value {
     Known(Box<Known>),
     /// An array of numpy by value; a copy.
     Array(Box<Array>),
+    /// What an object lends by the buffer protocol.
+    Buffer(UntypedBuffer),
     /// An object that stayed where it is.
     Object(Proxy),
     /// A class or function that both sides have under its name, such as `int`.
@@ -121,6 +124,7 @@ impl Value {
             Self::Range(_) => "a range",
             Self::Known(known) => return format!("a {}", known.kind),
             Self::Array(_) => "an array",
+            Self::Buffer(_) => "a buffer",
             Self::Object(proxy) => return proxy.kind(),
             Self::Named(named) => return format!("`{named}`"),
             Self::Exception(_) => "an exception",

@@ -7,4 +7,5 @@ pub mod descendants;
 pub mod fork;
 pub mod inherit;
 pub mod shm;
+pub mod numbers;
 pub mod window;

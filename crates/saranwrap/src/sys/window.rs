@@ -1,7 +1,7 @@
 //! Windows on parts of a shared memory: for writing, for reading, or as a private copy that the kernel makes page by page as it is
 //! written to.  Which part is whose, and what the bytes mean, is not known here.
 //!
-//! As in `shm`, no reference to the bytes is ever formed: they are copied, or handed on as an address.
+//! As in `shm`, no reference to the bytes is ever formed: they are copied, or handed on as an address or as cells.
 
 use std::fs::File;
 use std::io;
@@ -14,6 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::FallocateFlags;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use rustix::process::Resource;
+
+use super::numbers::{self, Element, ReadOnlyCell};
 
 /// Two changes with less than this between them are told as one.
 const GAP: usize = 256;
@@ -133,6 +135,23 @@ impl Window {
         // SAFETY: `from` is valid for `into.len()` bytes and `into` is memory of this process alone.  The other process may write
         // meanwhile: then any mixture of old and new bytes comes out, all of them initialized.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) }
+    }
+
+    /// Copy bytes of another window in; panics as [`copy_in`](Self::copy_in) does.
+    pub fn copy_from(&self, at: usize, other: (&Self, usize), len: usize) {
+        assert!(self.access != Access::Read, "a window for reading is not written to");
+        let (from, into) = (other.0.address(other.1, len), self.address(at, len));
+        // SAFETY: both places are valid for `len` bytes.  Two windows may show the same memory, so this is the copy that lets them
+        // overlap; whoever writes to either meanwhile gets a mixture across.
+        unsafe { std::ptr::copy(from.as_ptr(), into.as_ptr(), len) }
+    }
+
+    /// The `count` numbers from `at` on; `None` where no such numbers may begin.  Panics as [`address`](Self::address) does.
+    pub fn cells<T: Element>(&self, at: usize, count: usize) -> Option<&[ReadOnlyCell<T>]> {
+        let start = self.address(at, count.saturating_mul(size_of::<T>()));
+        // SAFETY: they lie inside the mapping, which is there for as long as `self` is, and begin where they may.  This process
+        // copies into windows that it writes to through raw pointers, and only before anybody else is told of the place.
+        numbers::is_aligned::<T>(start).then(|| unsafe { numbers::cells_at(start, count) })
     }
 
     /// Where the `len` bytes from `at` on differ from the same bytes of `original`, which shows what this private window showed at
