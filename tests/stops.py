@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import subprocess
@@ -94,6 +95,13 @@ def gives_in():
         return note(type(error).__name__)
 
 
+def notices():
+    try:
+        time.sleep(1000)
+    except BaseException:
+        return note(saranwrap.cancelled())
+
+
 def watches():
     while not saranwrap.cancelled():
         pass
@@ -157,6 +165,13 @@ def meets_on_main(count):
     """Whether it is the main thread's call, told once all of them are running: each on a thread of its own."""
     barriers[count].wait(30)
     return is_main()
+
+
+def forks():
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+    return pid
 
 
 def nested(function):

@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import saranwrap
@@ -113,13 +114,6 @@ def test_auto_is_the_native_child_where_that_can_be_loaded(version):
         if not native:
             with pytest.raises(saranwrap.Refused, match="native child"):
                 saranwrap.Child(python=program(version), child="native")
-
-
-def test_a_portable_child_serves_one_call_at_a_time(start):
-    with pytest.raises(saranwrap.Refused, match="one call at a time"):
-        start(concurrency=2)
-    with pytest.raises(saranwrap.Refused, match="one call at a time"):
-        start(concurrency="asyncio")
 
 
 def test_a_portable_child_is_started_cold(start):
@@ -523,6 +517,111 @@ def test_processes_of_the_child_end_with_it(child, things):
 def test_a_fork_of_the_child_has_no_part_in_the_link(things):
     assert things.forks() == 0
     assert things.identity(1) == 1
+
+
+# ---- several calls at once ----
+
+
+def at_once(count, work):
+    """`work(0)` to `work(count - 1)`, each on a thread of its own."""
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def test_calls_of_several_threads_overlap(start):
+    things = start(concurrency=4).wrap_module("things")
+    with saranwrap.timeout(60):
+        for _ in range(5):
+            meeting = things.Meeting(4)
+            # The main thread is one of them.
+            assert sorted(at_once(4, lambda _, meeting=meeting: meeting.come())) == [False, False, False, True]
+
+
+def test_the_calls_of_a_chain_stay_on_their_thread(start):
+    things = start(concurrency=3).wrap_module("things")
+
+    def work(_):
+        before, between, after = things.nested(things.thread)
+        return before == between == after
+
+    with saranwrap.timeout(60):
+        assert at_once(6, lambda n: all(work(n) for _ in range(20))) == [True] * 6
+
+
+def test_calls_on_all_threads_are_interrupted_and_nothing_reaches_the_next_ones(start, version):
+    if "pypy" in version:
+        pytest.skip("nothing raises an exception in another thread there")
+    things = start(concurrency=3).wrap_module("things")
+
+    def work(number):
+        for round_ in range(4):
+            with pytest.raises(saranwrap.CallTimeout) as caught:
+                saranwrap.timeout(0.05).call(things.loops)
+            # One that comes while all are busy has not begun by then.
+            assert caught.value.stopped in {"interrupted", "cancelled"}
+            if [things.identity((number, round_, n)) for n in range(20)] != [(number, round_, n) for n in range(20)]:
+                return False
+        return True
+
+    assert at_once(3, work) == [True] * 3
+
+
+def test_a_fork_on_any_thread_has_no_part_in_the_link(start):
+    things = start(concurrency=3).wrap_module("things")
+    with saranwrap.timeout(60):
+        assert at_once(3, lambda _: things.forks()) == [0, 0, 0]
+        assert things.identity(1) == 1
+
+
+@pytest.fixture
+def coroutines(start, version):
+    """A module of coroutine functions, in a child with an event loop."""
+    if is_old(version):
+        with pytest.raises(
+            saranwrap.Refused, match=r'concurrency="asyncio" in (Python|PyPy) 2\.7\S* \(.*it has no asyncio'
+        ):
+            start(concurrency="asyncio")
+        pytest.skip("there is no asyncio in Python 2")
+    return start(concurrency="asyncio").wrap_module("coroutines")
+
+
+def test_tasks_overlap_and_everything_else_is_served_meanwhile(coroutines):
+    meeting = coroutines.Meeting(4)
+    with saranwrap.timeout(60), ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(saranwrap.run, meeting.come()) for _ in range(3)]
+        while meeting.missing > 1:
+            assert len(coroutines.done) == 0
+        assert saranwrap.run(meeting.come()) == 0
+        assert [each.result() for each in waiting] == [0, 0, 0]
+
+
+def test_what_a_task_asks_is_served_by_whoever_waits_for_it(coroutines):
+    here = threading.get_ident()
+    with saranwrap.timeout(60):
+        assert saranwrap.run(coroutines.calls_twice(threading.get_ident)) == (here, here)
+        numbers = coroutines.numbers(2)
+        assert [saranwrap.run(numbers.__anext__()) for _ in range(2)] == [0, 1]
+        with pytest.raises(StopAsyncIteration):
+            saranwrap.run(numbers.__anext__())
+        with pytest.raises(SystemExit):
+            saranwrap.run(coroutines.exits())
+        assert saranwrap.run(coroutines.calls_twice(threading.get_ident)) == (here, here)
+
+
+def test_a_task_is_cancelled_and_a_step_of_one_is_interrupted(coroutines):
+    with pytest.raises(saranwrap.CallTimeout):
+        saranwrap.timeout(0.2).call(saranwrap.run, coroutines.sleeps())
+    assert list(coroutines.done) == ["cancelled"]
+    with pytest.raises(saranwrap.CallTimeout) as caught:
+        saranwrap.timeout(0.2).call(saranwrap.run, coroutines.spins())
+    assert caught.value.stopped == "interrupted"
+    assert list(coroutines.done) == ["cancelled"]
+
+
+def test_large_answers_go_while_the_loop_does_other_things(coroutines):
+    data = bytes(3_000_000)
+    with saranwrap.timeout(60):
+        assert at_once(3, lambda _: saranwrap.run(coroutines.asyncio.sleep(0, data)) == data) == [True] * 3
 
 
 # ---- output, warnings, records ----

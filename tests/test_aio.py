@@ -10,7 +10,6 @@ import saranwrap
 from saranwrap import aio
 
 from tests import awaited, stops
-from tests.conftest import of_the_native_child
 
 
 def under_asyncio(main):
@@ -353,7 +352,6 @@ def test_other_tasks_run_while_the_child_works(run_asyncio):
     assert run_asyncio(main) > 10
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_in_a_child_with_a_loop_coroutines_run_at_the_same_time(run):
     async def main():
         async with aio.wrapped(awaited, concurrency="asyncio") as m:
@@ -422,7 +420,6 @@ def test_what_is_late_behind_another_call_costs_no_child(run):
     assert run(main) == ("cancelled", None, 0)
 
 
-@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_the_child_knows_what_is_left(run):
     async def main():
         async with aio.wrapped(saranwrap) as m:

@@ -10,17 +10,10 @@ import saranwrap
 from saranwrap import CallTimeout, timeout
 
 from tests import stops
-from tests.conftest import of_the_native_child, settled
+from tests.conftest import settled
 
 #: Every way to serve.
-EACH = [
-    "serial",
-    *(
-        pytest.param(more, marks=of_the_native_child("it serves one call at a time, on its main thread"))
-        for more in (2, "asyncio")
-    ),
-]
-KNOWS_NOTHING = "the package that its code imports knows nothing of the call that is served"
+EACH = ["serial", 2, "asyncio"]
 
 
 def at_once(count, work):
@@ -54,7 +47,6 @@ def end_of(child):
     return died.returncode, died.signal
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_a_child_ends_in_order_while_a_thread_of_it_is_in_the_middle_of_a_call(capfd):
     child = saranwrap.Child(concurrency=2)
     remote = child.wrap(stops)
@@ -123,7 +115,6 @@ def test_what_is_awaited_runs_to_its_end_in_any_child(concurrency):
             saranwrap.run(remote.note)
 
 
-@of_the_native_child(KNOWS_NOTHING)
 @pytest.mark.parametrize("concurrency", ["serial", 2, "asyncio"])
 def test_what_is_awaited_knows_what_is_left(concurrency):
     remote = saranwrap.wrap(stops, concurrency=concurrency)
@@ -151,7 +142,6 @@ def test_an_awaited_call_that_takes_too_long_is_cancelled_as_a_task_is(concurren
     assert saranwrap.run(remote.left_in_task()) is None
 
 
-@of_the_native_child(KNOWS_NOTHING)
 def test_what_is_awaited_may_await_over_the_link_again():
     remote = saranwrap.wrap(stops)
     with timeout(60):
@@ -161,7 +151,6 @@ def test_what_is_awaited_may_await_over_the_link_again():
 # ---- threads ----
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_calls_of_several_threads_overlap():
     remote = saranwrap.wrap(stops, concurrency=4)
     remote.barrier(4)
@@ -170,7 +159,6 @@ def test_calls_of_several_threads_overlap():
             assert len(set(at_once(4, lambda _: remote.meets(4)))) == 4
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_one_of_the_threads_is_the_main_one():
     remote = saranwrap.wrap(stops, concurrency=2)
     remote.barrier(2)
@@ -178,7 +166,6 @@ def test_one_of_the_threads_is_the_main_one():
         assert sorted(at_once(2, lambda _: remote.meets_on_main(2))) == [False, True]
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_the_calls_of_a_chain_stay_on_their_thread_on_both_sides():
     remote = saranwrap.wrap(stops, concurrency=4)
 
@@ -194,14 +181,12 @@ def test_the_calls_of_a_chain_stay_on_their_thread_on_both_sides():
         assert at_once(6, work) == [True] * 6
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_more_calls_than_threads_wait_for_their_turn():
     remote = saranwrap.wrap(stops, concurrency=3)
     with timeout(60):
         assert at_once(12, lambda number: [remote.note(number) for _ in range(20)]) == [[n] * 20 for n in range(12)]
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_calls_on_all_threads_are_interrupted_and_nothing_reaches_the_next_ones():
     remote = saranwrap.wrap(stops, concurrency=4)
 
@@ -219,7 +204,6 @@ def test_calls_on_all_threads_are_interrupted_and_nothing_reaches_the_next_ones(
 # ---- an event loop ----
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_tasks_overlap_and_answers_come_out_of_order():
     with saranwrap.Child(concurrency="asyncio") as child:
         meeting = child.wrap(stops).Meeting(10)
@@ -228,7 +212,6 @@ def test_tasks_overlap_and_answers_come_out_of_order():
             assert at_once(10, lambda _: saranwrap.run(meeting.come())) == [0] * 10
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_everything_else_is_served_while_tasks_are_under_way():
     with saranwrap.Child(concurrency="asyncio") as child:
         remote = child.wrap(stops)
@@ -243,7 +226,6 @@ def test_everything_else_is_served_while_tasks_are_under_way():
             thread.join()
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_large_answers_go_while_the_loop_does_other_things():
     remote = saranwrap.wrap_module("asyncio", concurrency="asyncio")
     data = bytes(5_000_000)
@@ -251,7 +233,6 @@ def test_large_answers_go_while_the_loop_does_other_things():
         assert at_once(4, lambda _: saranwrap.run(remote.sleep(0, data)) == data) == [True] * 4
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 @pytest.mark.filterwarnings("ignore:.*was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_call_that_needs_the_loop_that_waits_for_it_is_a_deadlock():
     remote = saranwrap.wrap(stops, concurrency="asyncio")
@@ -262,7 +243,19 @@ def test_a_call_that_needs_the_loop_that_waits_for_it_is_a_deadlock():
     assert saranwrap.run(remote.left_in_task()) is None
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
+def test_a_fork_of_a_child_with_a_loop_has_no_part_in_it():
+    remote = saranwrap.wrap(stops, concurrency="asyncio")
+    meeting = remote.Meeting(2)
+    with timeout(60):
+        thread = threading.Thread(target=lambda: saranwrap.run(meeting.come()))
+        thread.start()
+        while meeting.missing == 2:
+            # The new process returns from the function as well.
+            assert remote.forks() > 0
+        assert saranwrap.run(meeting.come()) == 0
+        thread.join()
+
+
 def test_a_child_that_dies_ends_what_was_awaited():
     remote = saranwrap.wrap(stops, concurrency="asyncio")
     meeting = remote.Meeting(5)
@@ -277,7 +270,6 @@ def test_a_child_that_dies_ends_what_was_awaited():
     assert [type(result) for result in at_once(4, work)] == [saranwrap.ChildDied] * 3 + [type(None)]
 
 
-@of_the_native_child("it serves one call at a time, on its main thread")
 def test_a_loop_of_the_parent_may_use_threads_for_its_waits():
     async def main():
         with saranwrap.Child(concurrency="asyncio") as child:
@@ -292,9 +284,3 @@ def test_a_loop_of_the_parent_may_use_threads_for_its_waits():
 def test_another_concurrency_is_refused(wrong):
     with pytest.raises(ValueError, match="concurrency must be"):
         saranwrap.Child(concurrency=wrong)
-
-
-@pytest.mark.parametrize("wanted", [2, "asyncio"])
-def test_the_portable_child_says_at_once_that_it_is_serial(wanted):
-    with pytest.raises(saranwrap.Refused, match=f"concurrency={wanted!r}.*portable child serves one call at a time"):
-        saranwrap.wrap(stops, child="agent", concurrency=wanted)

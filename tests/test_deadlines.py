@@ -16,7 +16,7 @@ import saranwrap
 from saranwrap import CallTimeout, timeout
 
 from tests import stops
-from tests.conftest import of_the_native_child, settled
+from tests.conftest import settled
 
 SOON = 0.1
 
@@ -82,6 +82,13 @@ def test_code_that_asks_whether_it_was_cancelled_ends_by_itself_or_is_interrupte
     assert not saranwrap.cancelled()
 
 
+def test_code_that_was_interrupted_knows_that_nobody_waits(remote):
+    with pytest.raises(CallTimeout):
+        timeout(SOON).call(remote.notices)
+    assert list(remote.told()) == [True]
+    assert not remote.calls(saranwrap.cancelled)
+
+
 def test_a_call_that_never_began_is_not_done_and_harms_nobody(tmp_path):
     remote = saranwrap.wrap(stops, grace=0.05)
     note, stopped = remote.note, []
@@ -133,7 +140,6 @@ def test_no_argument_of_the_call_is_taken(remote):
     assert timeout(60).call(remote.names, seconds=1, function=2, timeout=3) == (1, 2, 3)
 
 
-@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_child_may_have_a_limit_for_each_call():
     with saranwrap.wrapped(stops, timeout=1) as remote:
         for _ in range(2):
@@ -197,7 +203,6 @@ def test_threads_and_tasks_have_deadlines_of_their_own(remote):
     assert sorted(seen[1:]) == [50, 60, 60]
 
 
-@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_deadline_goes_along_with_a_call_and_its_callbacks(remote):
     assert remote.left() is None
     with timeout(60):
@@ -211,7 +216,6 @@ def test_a_deadline_goes_along_with_a_call_and_its_callbacks(remote):
 seen: list[float] = []
 
 
-@of_the_native_child("the package that its code imports knows nothing of the call that is served")
 def test_a_pipeline_is_bound_as_a_whole(remote):
     with timeout(60), saranwrap.pipeline(remote) as recorded:
         left = recorded.left()

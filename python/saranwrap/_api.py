@@ -240,6 +240,10 @@ def kill(p: object) -> None:
     _children.kill(session_of(p))
 
 
+# In a portable child, whose code has loaded this: its conversation with the parent.
+served: list[Any] = []
+
+
 def cancelled() -> bool:
     """Whether nobody waits any more for the call that this code serves: its deadline has passed, or it was cancelled.
 
@@ -247,7 +251,7 @@ def cancelled() -> bool:
     the child's `grace` for that. True also for a callback whose child does not wait for it any more.
     """
     serving = getattr(sys.modules.get("saranwrap._child"), "serving", ())
-    return any(session.cancelled() for session in (*serving, *list(_children.sessions)) if session.serving)
+    return any(link.cancelled() for link in (*serving, *served, *list(_children.sessions)) if link.serving)
 
 
 def run(awaitable: Any) -> Any:

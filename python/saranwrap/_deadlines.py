@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ParamSpec, Self, TypeVar
 
-    from saranwrap._native import Session
-
     P = ParamSpec("P")
     T = TypeVar("T")
 
@@ -32,9 +30,6 @@ class _Limit:
 
 # A context variable, so that it is each thread's and each task's own, and goes along with what a task starts.
 _limit: ContextVar[_Limit | None] = ContextVar("saranwrap.timeout", default=None)
-
-# In a child: the conversation with its parent.
-served: list[Session] = []
 
 
 def enter(seconds: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -101,6 +102,7 @@ class _Server:
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
         self.session = session
         self.loop = loop
+        self.pid = os.getpid()
         self.ended = loop.create_future()
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.native = Server(session)
@@ -114,6 +116,9 @@ class _Server:
         try:
             writes_to = self.native.turn()
         except SaranwrapError:
+            if os.getpid() != self.pid:
+                # This is a fork. It shares what the loop watches with the process that it was forked from, and must not touch it.
+                _leave()
             if not self.ended.done():
                 self.ended.set_result(None)
             for fd in self.native.filenos():
@@ -121,7 +126,8 @@ class _Server:
             return
         for call in self.native.take_cancelled():
             if call in self.tasks:
-                self.tasks[call].cancel()
+                # Behind its first step: a coroutine that has not begun would end without a word.
+                self.loop.call_soon(self.tasks[call].cancel)
         if writes_to == self.writes_to:
             return
         if self.writes_to is not None:

@@ -177,8 +177,14 @@ def _check_interpreter(settings: Settings) -> None:
         from saranwrap import _requirements
 
         _requirements.read(settings["requirements"])
-    interpreter = _interpreters.resolve(settings["python"], settings["venv"])
-    _interpreters.which_child(interpreter, _wanted(settings["child"]))
+    _which_child(_interpreters.resolve(settings["python"], settings["venv"]), settings)
+
+
+def _which_child(interpreter: Interpreter | None, settings: Settings) -> str:
+    child = _interpreters.which_child(interpreter, _wanted(settings["child"]))
+    if settings["concurrency"] == "asyncio" and interpreter is not None and interpreter.version < (3,):
+        raise Refused(f'cannot serve with concurrency="asyncio" in {interpreter}: it has no asyncio')
+    return child
 
 
 def _interpreter(settings: Settings) -> Interpreter | None:
@@ -259,7 +265,7 @@ def setting(settings: Settings, says: tuple[int, int] = (-1, -1)) -> Setting:
         concurrency=settings["concurrency"],
         says=says,
         elsewhere=str(interpreter) if elsewhere else "",
-        child=_interpreters.which_child(interpreter, _wanted(settings["child"])),
+        child=_which_child(interpreter, settings),
     )
 
 

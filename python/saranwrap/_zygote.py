@@ -134,10 +134,6 @@ def _portable(how: Start, setting: Setting) -> Session:
     """Start an interpreter, whichever it is, and give it the portable child to read."""
     if how == "warm":
         raise Refused("cannot start a warm child: the portable child is always started cold")
-    if setting.concurrency != "serial":
-        raise Refused(
-            f"cannot serve with concurrency={setting.concurrency!r}: the portable child serves one call at a time, on its main thread"
-        )
     return _spawn(setting, [], "", "the portable child")
 
 

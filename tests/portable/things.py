@@ -204,3 +204,29 @@ def forks():
     if pid:
         return os.waitpid(pid, 0)[1]
     return None
+
+
+class Meeting(object):
+    """Where so many threads meet. What Python 2 has not is a barrier."""
+
+    def __init__(self, count):
+        self.missing = count
+        self.changed = threading.Condition()
+
+    def come(self):
+        """Wait for the others; whether this is the main thread's call."""
+        with self.changed:
+            self.missing -= 1
+            self.changed.notify_all()
+            while self.missing:
+                self.changed.wait(30)
+        return threading.current_thread().name == "MainThread"
+
+
+def thread():
+    return threading.current_thread().ident
+
+
+def nested(function):
+    before = thread()
+    return before, function(), thread()

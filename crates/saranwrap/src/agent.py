@@ -3,7 +3,7 @@
 It speaks the protocol of docs/protocol.md over a socket, and does what the native child does (crates/saranwrap-python and
 python/saranwrap); docs/semantics.md, "The portable child", lists what it leaves out. It needs nothing but the standard library, and
 loads little of that before it is asked to. The sections stand in the order of the walk: wire, table, convert, loans, exceptions,
-classes, host, link, what goes home beside the objects, start.
+classes, host, link, several main loops, what goes home beside the objects, start.
 
 The syntax is that of Python 2.7 and of the newest Python at once, so there are no f-strings, no annotations and no `raise ... from`.
 Names such as `unicode` and `long` stand behind a look at the version. One process has one parent, so the conversation is a global.
@@ -12,6 +12,7 @@ Names such as `unicode` and `long` stand behind a look at the version. One proce
 from __future__ import absolute_import
 
 import atexit
+import errno
 import gc
 import operator
 import os
@@ -1803,6 +1804,10 @@ class Refused(SaranwrapError):
     """What was asked for is not done."""
 
 
+class Deadlock(SaranwrapError):
+    """What was asked cannot come, since whoever would do it waits for the thread that asks."""
+
+
 class ParentGone(SaranwrapError):
     """The parent has ended, or the link to it."""
 
@@ -1822,7 +1827,7 @@ class Stopped(BaseException):
     """A call was interrupted whose deadline has passed."""
 
 
-for _class in (SaranwrapError, NotTransparent, Refused, CallTimeout, Stopped, ParentGone):
+for _class in (SaranwrapError, NotTransparent, Refused, Deadlock, CallTimeout, Stopped, ParentGone):
     _class.__module__ = "saranwrap.errors"
 ParentGone.__name__ = "LinkClosed"
 ParentGone.__qualname__ = "LinkClosed"
@@ -2943,7 +2948,10 @@ def awaited(obj, how):
     """What awaiting an object comes to, or what its special method gives."""
     if sys.version_info < (3, 5):
         raise NotTransparent("cannot await in Python %s: it has no coroutines" % python_version())
-    return complete(special(obj, how[0], how[1]) if how else obj)
+    awaitable = special(obj, how[0], how[1]) if how else obj
+    if LINK.loop is None:
+        return complete(awaitable)
+    return LINK.loop.begin(LINK.served(), awaitable)
 
 
 # The loop that a thread keeps for what is awaited in it.
@@ -2969,15 +2977,19 @@ def complete(awaitable):
     return _drive(_LOOPS[thread], awaitable)
 
 
+def coroutine(awaitable):
+    """A coroutine that awaits this. Python 2 has no word for it."""
+    if "coroutine" not in _MADE:
+        space = {}
+        exec(compile("async def coroutine(awaitable):\n    return await awaitable", HERE, "exec"), space)
+        _MADE["coroutine"] = space["coroutine"]
+    return _MADE["coroutine"](awaitable)
+
+
 def _drive(loop, awaitable):
     import asyncio
 
-    if "complete" not in _MADE:
-        space = {}
-        # Python 2 has no word for it.
-        exec(compile("async def complete(awaitable):\n    return await awaitable", HERE, "exec"), space)
-        _MADE["complete"] = space["complete"]
-    task = loop.create_task(_MADE["complete"](awaitable))
+    task = loop.create_task(coroutine(awaitable))
     try:
         return loop.run_until_complete(task)
     except BaseException:
@@ -3368,18 +3380,32 @@ def raised_now():
     return Raised(error, traceback)
 
 
-def serve(body, chain, wanted, held):
-    """(whether it was answered or raised, the body of the answer) of a request. What is to stay until that has gone is put into `held`."""
-    loans = SCOPES.enter(chain)
+def serve(body, loans, wanted, held):
+    """(whether it was answered or raised, the body of the answer) of a request; (None, ...) of one that is answered later.
+
+    What is to stay until the answer has gone is put into `held`.
+    """
+    encoder = Encoder(loans, held)
     try:
-        encoder = Encoder(loans, held)
-        try:
-            _answer(body, loans, encoder, wanted)
-            return True, encoder.out.bytes
-        except Raised as raised:
-            return False, raised_body(raised, loans, held, lambda encoder: trailer(encoder, loans))
-    finally:
-        SCOPES.leave(chain)
+        return _answer(body, loans, encoder, wanted), encoder.out.bytes
+    except Raised as raised:
+        return False, raised_with_trailer(raised, loans, held)
+
+
+def answer_later(value, loans, held):
+    """(True, the body of the answer) to a call that was left for later; or (False, the body that says why there is none)."""
+    encoder = Encoder(loans, held, answers=True)
+    try:
+        attempt_to_send(encoder, Answer(value))
+        attempt(trailer, encoder, loans)
+        return True, encoder.out.bytes
+    except Raised as raised:
+        return False, raised_with_trailer(raised, loans, held)
+
+
+def raised_with_trailer(raised, loans, held):
+    """The whole answer that tells of an exception."""
+    return raised_body(raised, loans, held, lambda encoder: trailer(encoder, loans))
 
 
 def trailer(encoder, loans):
@@ -3427,6 +3453,7 @@ def raised_body(raised, loans, held, then=lambda encoder: None):
 
 
 def _answer(body, loans, encoder, wanted):
+    """True, once the answer is written; None, if it comes later."""
     decoder = Decoder(body, loans)
     head = decoder.reader
     count = head.array() - 2
@@ -3434,7 +3461,8 @@ def _answer(body, loans, encoder, wanted):
     if op == PIPELINE:
         pipeline(decoder, count, encoder, wanted)
         LINK.decoded()
-        return trailer(encoder, loans)
+        trailer(encoder, loans)
+        return True
     try:
         args = attempt(read_arguments, decoder, op, count)
         attempt(decoder.trailer)
@@ -3446,7 +3474,7 @@ def _answer(body, loans, encoder, wanted):
     LINK.decoded()
     if not wanted:
         encoder.out.null()
-        return None
+        return True
     LINK.bound(decoder.left)
     arguments = nameable(op, args)
     if op == AHEAD:
@@ -3454,10 +3482,12 @@ def _answer(body, loans, encoder, wanted):
     else:
         answer = applied(op, obj, args, decoder.mentioned, loans)
         del obj
+    if answer.how == "later":
+        return None
     encoder.arguments, encoder.answers = arguments, True
     attempt_to_send(encoder, answer)
     attempt(trailer, encoder, loans)
-    return None
+    return True
 
 
 def give_up(decoder):
@@ -3471,18 +3501,7 @@ def give_up(decoder):
 def applied(op, obj, args, mentioned, loans):
     """Apply an op, and look what this side keeps of what was lent to it."""
     loans.count_references(mentioned)
-    was = LINK.open
-    try:
-        # From here to where that is taken back a signal may raise, at any step.
-        LINK.open = LINK.is_main()
-        answer = apply_op(op, obj, args, loans)
-        LINK.open = was
-    except (Garbled, Raised, Forked):
-        LINK.open = was
-        raise
-    except BaseException:
-        LINK.open = was
-        raise raised_now()
+    answer = LINK.waiter().interruptible(apply_op, op, obj, args, loans)
     LINK.at_home()
     loans.note_kept(mentioned, answer.box)
     return answer
@@ -3505,11 +3524,12 @@ def pipeline(decoder, count, encoder, wanted):
     else:
         decoder.news()
     LINK.bound(decoder.left)
+    LINK.served().is_pipeline = True
     outcomes = []
     for place in range(count - 1):
         came = _step(decoder, place, encoder, outcomes, wanted)
         decoder.promises.append(came)
-        if came[0] == "failed" and wanted and LINK.is_cancelled():
+        if came[0] == "failed" and wanted and LINK.cancelled():
             # The parent gave the whole pipeline up: nothing more of it is to be done.
             break
         if encoder.loans.depth <= 1:
@@ -3592,23 +3612,51 @@ class ForkedProxy(SaranwrapError):
 ForkedProxy.__module__ = "saranwrap.errors"
 
 
+class Stay(object):
+    """A call that a thread is in."""
+
+    __slots__ = ("block", "call", "chain", "deadline", "is_pipeline", "order")
+
+    def __init__(self, chain, call=None, order=None, deadline=None):
+        self.chain = chain
+        # Its number, where it is served here rather than asked.
+        self.call = call
+        self.order = order
+        self.deadline = deadline
+        # What the package knows the deadline by, where code in this process uses that.
+        self.block = None
+        self.is_pipeline = False
+
+
 class Waiter(object):
     """How one thread is woken, and the calls that are for it. A pipe, since a signal ends a wait for it."""
 
-    def __init__(self):
+    def __init__(self, link):
+        self.link = link
+        self.thread = _thread.get_ident()
         self.reading, self.writing = os.pipe()
         for fd in (self.reading, self.writing):
             keep_to_ourselves(fd)
-            fcntl_module().fcntl(fd, fcntl_module().F_SETFL, os.O_NONBLOCK)
+            do_not_block(fd)
         self.calls = []
-        # The calls that this thread is in, innermost last: [chain, id or None, order, deadline].
+        # The calls that this thread is in, innermost last.
         self.stack = []
+        # Whether it is in a main loop; and whether it waits for nothing but calls to serve.
+        self.serves = self.is_idle = False
+        # Whether it is in the user's code, where it may be interrupted; and whether another thread has told it to stop.
+        self.is_open = self.disturbed = False
 
     def ring(self):
         try:
             os.write(self.writing, b"!")
         except (OSError, AttributeError):
             # It is full, and rings anyway; or the thread is gone.
+            pass
+
+    def hush(self):
+        try:
+            os.read(self.reading, CHUNK)
+        except OSError:
             pass
 
     def wait(self, socket=None, seconds=None):
@@ -3622,13 +3670,47 @@ class Waiter(object):
         except (select.error, OSError):
             # A signal.
             return False
-        for fd, _ in ready:
-            if fd == self.reading:
-                try:
-                    os.read(self.reading, CHUNK)
-                except OSError:
-                    pass
+        if any(fd == self.reading for fd, _ in ready):
+            self.hush()
         return any(fd == socket for fd, _ in ready)
+
+    def served(self):
+        """The innermost call that this thread serves."""
+        return next((stay for stay in reversed(self.stack) if stay.call is not None), None)
+
+    def interruptible(self, work, *args):
+        """What `work`, which is the user's, comes to. Meanwhile this thread may be interrupted, if it is in a main loop."""
+        outcome = None
+        while True:
+            # Of each call one exception comes from outside, at any step from here to where that is taken back.
+            try:
+                if outcome is None:
+                    self.is_open = self.serves
+                    outcome = outcome_of(work, args)
+                self.shut()
+                break
+            except BaseException:
+                # The call was over when it came, unless nothing is known of it.
+                outcome = outcome or raised_now()
+        if type(outcome) is list:
+            return outcome[0]
+        try:
+            raise outcome
+        finally:
+            # It holds this frame, which is not to hold it.
+            del outcome
+
+    def shut(self):
+        """From here on this thread is not interrupted. What was under way to it is raised in here, or has been."""
+        self.is_open = False
+        while self.link.is_interrupting and self is not self.link.main:
+            # It has looked at us already, perhaps.
+            time.sleep(0.0001)
+        if self.disturbed:
+            self.disturbed = False
+            # An interpreter looks every so many steps whether there is something to raise.
+            for _ in range(1000):
+                pass
 
     def __del__(self):
         for fd in (self.reading, self.writing):
@@ -3638,11 +3720,22 @@ class Waiter(object):
                 pass
 
 
+def outcome_of(work, args):
+    """[what it returns], or an exception that tells what it raised."""
+    try:
+        return [work(*args)]
+    except (Garbled, Raised, Forked):
+        return sys.exc_info()[1]
+    except BaseException:
+        return raised_now()
+
+
 class Link(object):
     """The socket, who reads it, and what came in.
 
     Of all threads that wait one is the leader and reads; the others sleep. An answer goes to the thread that asked, a call to the
-    thread that is in its chain, and any other call to the main thread, which serves whenever it waits.
+    thread that is in its chain, and any other call to a main loop: mostly there is one, in the main thread, which serves whenever it
+    waits. Where there are several, one that is in the middle of nothing comes first.
     """
 
     def __init__(self, fd):
@@ -3653,17 +3746,26 @@ class Link(object):
         self.sending = _thread.allocate_lock()
         self.local = _thread._local()
         self.main = self.waiter()
-        self.main_thread = _thread.get_ident()
+        # Those in main loops, and how many there will be.
+        self.servers, self.company = [], 1
+        self.enlist(self.main)
+        # The event loop that turns in the main thread, where that is not a loop of ours.
+        self.loop = None
         self.leader = None
         self.waiting = []
         self.unread = bytearray()
+        self.unsent = []
         # Ids that are to be given back with the next frame.
         self.queued = []
         self.next = 0
         self.pending = {}
         self.answers = {}
         self.owners = {}
-        self.cancelled = set()
+        # Calls of a chain that no thread is in.
+        self.strangers = []
+        # Calls that have come and are not answered.
+        self.open_calls = set()
+        self.given_up = set()
         self.interrupted = set()
         self.order = 0
         self.undecoded = set()
@@ -3675,9 +3777,10 @@ class Link(object):
         self.requests = self.bytes_in = self.bytes_out = 0
         self.known_modules = set()
         self.modules_count = -1
-        # Whether the main thread is in the user's code, where it may be interrupted.
-        self.open = False
-        self.poked = False
+        # A signal has come; and the main thread is looking whom it is to interrupt.
+        self.poked = self.is_interrupting = False
+        # What raises an exception in another thread, where there is a way.
+        self.raise_in = None
         # Threads of this program that are none of the user's.
         self.own_threads = 1
 
@@ -3686,30 +3789,53 @@ class Link(object):
     def waiter(self):
         found = getattr(self.local, "waiter", None)
         if found is None:
-            found = self.local.waiter = Waiter()
+            found = self.local.waiter = Waiter(self)
         return found
 
+    def enlist(self, waiter):
+        """Its thread is in a main loop from now on."""
+        waiter.serves = True
+        self.servers.append(waiter)
+
     def is_main(self):
-        return _thread.get_ident() == self.main_thread
+        return _thread.get_ident() == self.main.thread
 
     @property
     def serving(self):
         """Whether this thread is in a call."""
         return bool(self.waiter().stack) and self.error is None and os.getpid() == self.pid
 
-    def _served(self):
+    def served(self):
         """The innermost call that this thread serves."""
-        return next((entry for entry in reversed(self.waiter().stack) if entry[1] is not None), None)
+        return self.waiter().served()
 
     def bound(self, left):
-        entry = self._served()
-        if entry is not None and left is not None:
-            entry[3] = time.time() + left
+        stay = self.served()
+        if stay is not None and left is not None:
+            stay.deadline = time.time() + left
+            self.tell_package(stay)
 
-    def is_cancelled(self):
-        entry = self._served()
+    def tell_package(self, stay):
+        """The package, if code in this process uses that, is to know the deadline of a call that is served."""
+        package = sys.modules.get("saranwrap._deadlines")
+        if stay.deadline is not None and stay.block is None and hasattr(package, "enter"):
+            stay.block = package
+            package.enter(max(0.0, stay.deadline - time.time()))
+
+    def tell_package_all(self):
+        """It has just been loaded, by one of those calls."""
+        for stay in self.waiter().stack:
+            self.tell_package(stay)
+
+    def join_package(self):
+        """It asks this link, then, whether a call was cancelled."""
+        getattr(sys.modules.get("saranwrap._api"), "served", []).append(self)
+
+    def cancelled(self):
+        """Whether nobody waits any more for the call that this thread serves."""
+        stay = self.served()
         self.pump()
-        return entry is not None and entry[1] in self.cancelled
+        return stay is not None and stay.call in self.given_up
 
     def at_home(self):
         if os.getpid() != self.pid:
@@ -3737,26 +3863,14 @@ class Link(object):
         waiter = self.waiter()
         if len(waiter.stack) >= MAX_NESTING:
             raise RuntimeError("calls are nested %d deep" % MAX_NESTING)
-        was, mine = self.open, self.is_main()
-        if mine:
-            self.open = False
-        begins = not waiter.stack
-        chain = self._number() if begins else waiter.stack[-1][0]
-        waiter.stack.append([chain, None, 0, None])
-        loans = SCOPES.enter(chain)
-        with self.lock:
-            owned = chain not in self.owners
-            if owned:
-                self.owners[chain] = waiter
+        was = waiter.is_open
+        waiter.shut()
+        chain = self._number() if not waiter.stack else waiter.stack[-1].chain
         try:
-            return self._exchange(op, target, args, waiter, chain, loans)
+            with Visit(self, waiter, Stay(chain)) as loans:
+                return self._exchange(op, target, args, waiter, chain, loans)
         finally:
-            SCOPES.leave(chain)
-            waiter.stack.pop()
-            if owned:
-                self._disown(chain, waiter)
-            if mine:
-                self.open = was
+            waiter.is_open = was
 
     def _exchange(self, op, target, args, waiter, chain, loans):
         encoder = Encoder(loans, [])
@@ -3771,8 +3885,8 @@ class Link(object):
                     encoder.keywords(arg)
                 else:
                     encoder.value(arg)
-            entry = self._served()
-            left = entry[3] - time.time() if entry is not None and entry[3] is not None else None
+            stay = waiter.served()
+            left = stay.deadline - time.time() if stay is not None and stay.deadline is not None else None
             encoder.trailer(loans.changes(False), self.news(), left)
         except BaseException:
             encoder.take_back()
@@ -3809,18 +3923,6 @@ class Link(object):
             self.next += 1
             return self.next | OURS
 
-    def _disown(self, chain, waiter):
-        with self.lock:
-            if self.owners.get(chain) is waiter:
-                del self.owners[chain]
-            late = [call for call in waiter.calls if call[1] == chain and waiter is not self.main]
-            for call in late:
-                # It came too late for this thread, and is for the main one.
-                waiter.calls.remove(call)
-                self.main.calls.append(call)
-        if late:
-            self.main.ring()
-
     # -- waiting --
 
     def turn(self, waiter, number=None, until=None):
@@ -3831,26 +3933,26 @@ class Link(object):
                 if number is not None and number in self.answers:
                     self._resign(waiter)
                     return self.answers.pop(number)
-                call = waiter.calls.pop(0) if waiter.calls else None
+                waiter.is_idle = number is None
+                if waiter not in self.waiting:
+                    self.waiting.append(waiter)
+                call = self.next_call(waiter)
+                if call is not None or self.error is not None or (number is None and self.farewell):
+                    self._resign(waiter)
+                elif self.leader is None:
+                    self.leader = waiter
                 if call is None and self.error is not None:
                     raise ParentGone("the parent has ended: %s" % self.error)
                 if call is None and number is None and self.farewell:
                     return None
-                if call is not None:
-                    self._resign(waiter)
-                elif self.leader is None:
-                    self.leader = waiter
                 leads = self.leader is waiter
-                if call is None and waiter not in self.waiting:
-                    self.waiting.append(waiter)
             try:
                 if call is not None:
                     self.serve_one(call, waiter)
                     continue
                 if waiter is self.main and self.poked:
-                    self.poked = False
-                    self._decline(waiter)
-                    self._interrupt()
+                    self.heed_signal()
+                    self._interrupt(waiter)
                 left = None if until is None else until - time.time()
                 if left is not None and left <= 0:
                     raise CallTimeout("a call took longer than its caller waits: nobody waits for it", None, "abandoned", "a callback")
@@ -3862,38 +3964,59 @@ class Link(object):
                 raise
 
     def _resign(self, waiter):
-        """Stop waiting. Another thread reads from now on."""
+        """Stop waiting. Another thread reads from now on, unless one does.
+
+        One that was woken to lead may have got what it waited for, and leave without ever having led: that nobody leads is enough.
+        """
         if waiter in self.waiting:
             self.waiting.remove(waiter)
         if self.leader is waiter:
             self.leader = None
-            for other in self.waiting:
-                other.ring()
+        if self.leader is None and self.waiting:
+            self.waiting[0].ring()
+
+    def next_call(self, waiter):
+        """A call that this thread may serve now, or None. Under the lock."""
+        if waiter.calls:
+            return waiter.calls.pop(0)
+        return self.strangers.pop(0) if self.strangers and self._may_serve_any(waiter) else None
+
+    def _may_serve_any(self, waiter):
+        """Whether a call of nobody's chain is for this thread: the answer to the call that it is in must not wait for a stranger's,
+        unless all others are in the middle of one and wait, so that nobody else would serve it."""
+        if not waiter.serves or waiter.is_idle:
+            return waiter.serves
+        return len(self.servers) == self.company and all(other in self.waiting and not other.is_idle for other in self.servers)
+
+    def _ring_for_strangers(self, reader):
+        """A call of nobody's chain has come. Under the lock."""
+        able = [waiter for waiter in self.waiting if self._may_serve_any(waiter)]
+        if reader not in able and (able or reader is not self.main):
+            (able[0] if able else self.main).ring()
 
     def serve_one(self, call, waiter):
         number, chain, body, order = call
-        waiter.stack.append([chain, number, order, None])
-        with self.lock:
-            owned = chain not in self.owners
-            if owned:
-                self.owners[chain] = waiter
+        held = []
         try:
-            held = []
-            answered, body = serve(body, chain, number not in self.cancelled, held)
+            with Visit(self, waiter, Stay(chain, number, order)) as loans:
+                answered, body = serve(body, loans, number not in self.given_up, held)
         finally:
-            waiter.stack.pop()
             self.decoded(order)
-            if owned:
-                self._disown(chain, waiter)
         self.at_home()
-        self.requests += 1
-        self.cancelled.discard(number)
-        self.interrupted.discard(number)
+        if answered is not None:
+            self.answer(number, chain, answered, body)
+
+    def answer(self, number, chain, answered, body):
+        """Answer a call that has come."""
+        with self.lock:
+            self.requests += 1
+            for calls in (self.open_calls, self.given_up, self.interrupted):
+                calls.discard(number)
         self.send(REPLY if answered else RAISED, number, chain, body)
 
     # -- what comes in --
 
-    def pump(self):
+    def pump(self, reader=None):
         """Read what is there, without waiting, unless another thread reads."""
         with self.lock:
             if self.leader not in (None, self.waiter()):
@@ -3901,14 +4024,14 @@ class Link(object):
             poll = select.poll()
             poll.register(self.fd, select.POLLIN)
             if poll.poll(0):
-                self.read()
+                self.read(reader)
 
     def read(self, reader=None):
         """Take in what has come. `reader` looks by itself, as soon as this is done, for what is its own: its bell need not be rung."""
         try:
             data = os.read(self.fd, CHUNK if len(self.unread) < CHUNK else 16 * CHUNK)
         except OSError as error:
-            if error.args and error.args[0] == 4:
+            if error.errno in (errno.EINTR, errno.EAGAIN):
                 return
             data = b""
         if not data:
@@ -3931,10 +4054,13 @@ class Link(object):
         with self.lock:
             self.order += 1
             if kind == CALL_FRAME:
-                owner = self.owners.get(chain, self.main)
                 self.undecoded.add(self.order)
-                owner.calls.append((number, chain, body, self.order))
-                if owner is not reader:
+                self.open_calls.add(number)
+                call, owner = (number, chain, body, self.order), self.owners.get(chain)
+                (self.strangers if owner is None else owner.calls).append(call)
+                if owner is None:
+                    self._ring_for_strangers(reader)
+                elif owner is not reader:
                     owner.ring()
             elif kind in (REPLY, RAISED):
                 waiter = self.pending.pop(number, None)
@@ -3948,10 +4074,15 @@ class Link(object):
             elif kind == RELEASE:
                 self.releases.append((self.order, body))
             elif kind == CANCEL:
-                self.cancelled.add(number)
+                # One that has been answered meanwhile is nobody's business.
+                if number in self.open_calls:
+                    self.given_up.add(number)
+                if reader is not self.main:
+                    self.main.ring()
             elif kind == BYE:
                 self.farewell = True
-                self.main.ring()
+                for waiter in [self.main] + self.waiting:
+                    waiter.ring()
             elif kind != HELLO:
                 raise Garbled("%d is no kind of frame" % kind)
 
@@ -3965,7 +4096,7 @@ class Link(object):
     def decoded(self, order=None):
         """What came as this was read: nothing in it is needed any more but what is held."""
         if order is None:
-            order = self._served()[2]
+            order = self.served().order
         with self.lock:
             self.undecoded.discard(order)
         self.settle()
@@ -3973,7 +4104,8 @@ class Link(object):
     def settle(self):
         """Take back what was given back, as far as nothing that came before that is still to be read: it may name those objects."""
         while self.late:
-            body, order = self.late.pop()
+            with self.lock:
+                body, order = self.late.pop() if self.late else (b"", None)
             self._discard(body)
             with self.lock:
                 self.undecoded.discard(order)
@@ -4004,69 +4136,409 @@ class Link(object):
 
     # -- what goes out --
 
+    def greeted(self):
+        """From here on nobody waits for this descriptor but by a poll."""
+        do_not_block(self.fd)
+
     def send(self, kind, number, chain, body):
         frame = HEADER.pack(len(body), kind, number, chain) + bytes(body)
         if self.queued:
-            releases = Writer()
-            while self.queued:
-                for each in self.queued.pop():
-                    releases.uint(each)
             # Behind, never ahead: the frame may name objects whose last proxy here has gone by now.
-            frame += HEADER.pack(len(releases.bytes), RELEASE, 0, 0) + bytes(releases.bytes)
-        with self.sending:
-            view = memoryview(frame)
-            while len(view):
-                try:
-                    view = view[os.write(self.fd, view) :]
-                except OSError as error:
-                    if error.errno == 4:
-                        continue
-                    self.end("the link is closed")
-                    if kind == CALL_FRAME:
-                        raise ParentGone("the parent has ended: %s" % error)
-                    return
+            frame += self._due_releases()
         self.bytes_out += len(frame)
+        # The answers of an event loop go while it does other things.
+        is_patient = self.loop is None or kind not in (REPLY, RAISED) or not self.is_main()
+        try:
+            with self.sending:
+                self.unsent.append(memoryview(frame))
+                self.write(is_patient)
+        except OSError as error:
+            self.end("the link is closed")
+            if kind == CALL_FRAME:
+                raise ParentGone("the parent has ended: %s" % error)
+        if self.unsent and not is_patient:
+            self.loop.go_on_writing()
+
+    def _due_releases(self):
+        releases = Writer()
+        with self.lock:
+            due, self.queued[:] = self.queued[:], []
+        for number, count in due:
+            releases.uint(number)
+            releases.uint(count)
+        return HEADER.pack(len(releases.bytes), RELEASE, 0, 0) + bytes(releases.bytes)
+
+    def write(self, is_patient):
+        """Send what waits for that: all of it, or as much as the socket takes at once. Under the lock `sending`."""
+        while self.unsent:
+            try:
+                left = self.unsent[0][os.write(self.fd, self.unsent[0]) :]
+            except OSError as error:
+                if error.errno == errno.EAGAIN and not is_patient:
+                    return
+                if error.errno not in (errno.EINTR, errno.EAGAIN):
+                    del self.unsent[:]
+                    raise
+                if error.errno == errno.EAGAIN:
+                    wait_to_write(self.fd)
+                continue
+            if len(left):
+                self.unsent[0] = left
+            else:
+                del self.unsent[0]
 
     # -- giving up --
 
     def signalled(self, _signum=None, _frame=None):
-        """Ctrl-C reaches the whole process group; only a call that the parent gave up is to stop here."""
+        """Ctrl-C reaches the whole process group; only calls that the parent gave up are to stop here."""
         self.poked = True
-        if not self.open or not self.is_main():
+        if not self.main.is_open or not self.is_main():
             self.main.ring()
             return
-        self.poked = self.open = False
+        self.main.is_open = False
         try:
-            self.pump()
-            self._decline(self.main)
+            self.heed_signal()
         finally:
-            self.open = True
-        self._interrupt()
+            self.main.is_open = True
+        self._interrupt(self.main)
 
-    def _decline(self, waiter):
-        """Answer the calls that were cancelled before they began: who gave them up need not wait for what this thread is in."""
+    def heed_signal(self):
+        """In the main thread: look what was given up, answer what has not begun, and interrupt other threads."""
+        self.poked = False
+        self.pump(self.main)
+        self._decline()
+        self._interrupt_others()
+
+    def _decline(self):
+        """Answer the calls that were cancelled before they began: who gave them up need not wait for what the others are in."""
         with self.lock:
-            given_up = [call for call in waiter.calls if call[0] in self.cancelled and call[1] not in self.owners]
-            for call in given_up:
-                waiter.calls.remove(call)
+            given_up = [call for call in self.strangers if call[0] in self.given_up]
+            self.strangers = [call for call in self.strangers if call[0] not in self.given_up]
         for call in given_up:
-            self.serve_one(call, waiter)
+            self.serve_one(call, self.main)
 
-    def _interrupt(self):
+    def _interrupt(self, waiter):
         """Raise in the innermost call that this thread serves, if it was cancelled; once for each call."""
-        entry = self._served()
-        if entry is None or entry[1] not in self.cancelled or entry[1] in self.interrupted:
+        stay = waiter.served()
+        if stay is None or stay.call not in self.given_up or stay.call in self.interrupted:
             return
-        self.interrupted.add(entry[1])
-        late = entry[3] is not None and entry[3] <= time.time()
+        self.interrupted.add(stay.call)
+        late = stay.deadline is not None and stay.deadline <= time.time()
         if late:
             # What cleans up has the grace that the parent gives.
-            entry[3] = None
+            stay.deadline = None
+            if stay.block is not None:
+                stay.block.lift()
         # Not the same: some code takes Ctrl-C for something that other processes have been told as well, and waits for them.
         raise Stopped() if late else KeyboardInterrupt()
 
+    def _interrupt_others(self):
+        """The same in the other main loops. A thread that leaves the user's code meanwhile waits until this is done, so that nothing
+        reaches its next call."""
+        if self.raise_in is None:
+            return
+        was, self.is_interrupting = self.is_interrupting, True
+        try:
+            for waiter in self.servers:
+                if waiter is self.main or not waiter.is_open:
+                    continue
+                stay = waiter.served()
+                if stay is not None and stay.call in self.given_up and stay.call not in self.interrupted:
+                    self.interrupted.add(stay.call)
+                    stay.deadline = None
+                    waiter.disturbed = True
+                    self.raise_in(waiter.thread, Stopped)
+        finally:
+            self.is_interrupting = was
+
+
+class Visit(object):
+    """The stay of a thread in a call. It ends where it began, and gives the loans of the chain."""
+
+    __slots__ = ("link", "owned", "stay", "waiter")
+
+    def __init__(self, link, waiter, stay):
+        self.link = link
+        self.waiter = waiter
+        self.stay = stay
+        self.owned = False
+
+    def __enter__(self):
+        link, chain = self.link, self.stay.chain
+        loans = SCOPES.enter(chain)
+        self.waiter.stack.append(self.stay)
+        with link.lock:
+            self.owned = chain not in link.owners
+            if self.owned:
+                link.owners[chain] = self.waiter
+        return loans
+
+    def __exit__(self, *_):
+        link, chain = self.link, self.stay.chain
+        SCOPES.leave(chain)
+        self.waiter.stack.pop()
+        if self.stay.block is not None and self.stay.order is not None:
+            self.stay.block.leave()
+        if not self.owned:
+            return
+        with link.lock:
+            if link.owners.get(chain) is self.waiter:
+                del link.owners[chain]
+            late = [call for call in self.waiter.calls if call[1] == chain]
+            for call in late:
+                # It came too late for this thread, and is for a main loop.
+                self.waiter.calls.remove(call)
+                link.strangers.append(call)
+            if late:
+                link._ring_for_strangers(None)
+
 
 LINK = None
+
+
+# ---- several main loops: threads, or an event loop of the language ------------------------------------------------------------------------
+
+
+def begin_to_serve(concurrency):
+    """What the main thread does from now on."""
+    if concurrency == "asyncio":
+        return serve_with_loop
+    if concurrency != "serial":
+        return lambda: serve_on_threads(concurrency)
+    return serve_to_the_end
+
+
+def serve_to_the_end():
+    """Serve in this thread until the conversation has ended."""
+    try:
+        LINK.turn(LINK.waiter())
+    except (ParentGone, Forked):
+        # The parent went without a word, as one does that is killed; or this is a fork, which has nobody to serve.
+        pass
+
+
+# How long threads that serve may take to find out that there is nobody to serve, in seconds.
+RETURNING = 0.1
+
+
+def serve_on_threads(count):
+    import threading
+
+    LINK.raise_in, LINK.company = raiser(), count
+
+    def serve_beside():
+        LINK.enlist(LINK.waiter())
+        serve_to_the_end()
+        if os.getpid() != LINK.pid:
+            # In a fork of this process this is the only thread, and no main one waits for it.
+            leave()
+
+    threads = [threading.Thread(target=serve_beside, name="saranwrap-serve-%d" % number) for number in range(1, count)]
+    for thread in threads:
+        # The process is not to stay because one of them does not come back.
+        thread.daemon = True
+        thread.start()
+    serve_to_the_end()
+    LINK.end("the conversation is over")
+    until = time.time() + RETURNING
+    for thread in threads:
+        thread.join(max(0.0, until - time.time()))
+    if os.getpid() == LINK.pid and any(thread.is_alive() for thread in threads):
+        leave()
+
+
+def raiser():
+    """What raises an exception in the thread with this number, at its next step; None where the interpreter cannot."""
+    try:
+        import ctypes
+
+        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    except (ImportError, AttributeError):
+        return None
+    raise_in.argtypes = ctypes.c_ulong, ctypes.py_object
+    return raise_in
+
+
+def leave():
+    """End this process as an interpreter does, but for threads that are in the middle of a call: they are not torn down.
+
+    An interpreter that goes while they run may come to grief over them.
+    """
+    import threading
+
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+    os._exit(0)
+
+
+class Loop(object):
+    """Serves the parent from within an event loop of asyncio: between its tasks, and by tasks."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.ended = loop.create_future()
+        # By the number of the call that each answers; and those that were not cancelled.
+        self.tasks = {}
+        self.wanted = set()
+        for fd in (LINK.fd, LINK.main.reading):
+            loop.add_reader(fd, self.turn)
+        loop.call_soon(self.turn)
+
+    def turn(self):
+        """Serve what has come, and cancel what nobody waits for."""
+        try:
+            goes_on = self._serve_ready()
+        except Forked:
+            # This is a fork, which shares what the loop looks at with the process that it was forked from.
+            leave()
+        except Garbled as error:
+            self.ended.set_exception(error)
+            return
+        for number in [number for number in self.wanted if number in LINK.given_up]:
+            self.wanted.discard(number)
+            # Behind its first step: a coroutine that has not begun would end without a word.
+            self.loop.call_soon(self.tasks[number].cancel)
+        if not goes_on and not self.ended.done():
+            for fd in (LINK.fd, LINK.main.reading):
+                self.loop.remove_reader(fd)
+            self.ended.set_result(None)
+
+    def _serve_ready(self):
+        """Serve what is there, without waiting for more. Whether the conversation goes on."""
+        waiter = LINK.main
+        waiter.hush()
+        LINK.pump(waiter)
+        while True:
+            LINK.settle()
+            if LINK.poked:
+                LINK.heed_signal()
+            with LINK.lock:
+                waiter.is_idle = True
+                call = LINK.next_call(waiter)
+            if call is None:
+                return LINK.error is None and not LINK.farewell
+            LINK.serve_one(call, waiter)
+
+    def begin(self, stay, awaitable):
+        """Run it as a task that answers the call that this thread is in."""
+        chain = [each for each in LINK.waiter().stack if each.chain == stay.chain and each.call is not None]
+        if len(chain) > 1 and LINK.is_main():
+            raise Deadlock(
+                "cannot await this now: the child's event loop would run it, and waits for the callback that this was asked in, "
+                "which waits for this; have a coroutine function call back, or await outside of the callback"
+            )
+        if stay.is_pipeline:
+            raise Deadlock("cannot await a step of a pipeline in a child with an event loop: its next step would wait for it")
+        steps = Steps(Stay(stay.chain, stay.call, None, stay.deadline), awaitable)
+        steps.stay.block = stay.block
+        if LINK.is_main():
+            self._start(steps)
+        else:
+            self.loop.call_soon_threadsafe(self._start, steps)
+        return Answer(None, "later")
+
+    def _start(self, steps):
+        number = steps.stay.call
+        self.tasks[number] = task = self.loop.create_task(coroutine(steps))
+        self.wanted.add(number)
+        if steps.stay.block is not None:
+            # The task has the deadline from the context that it began in.
+            steps.stay.block.open_block()
+
+        def end(_task):
+            self.wanted.discard(number)
+            del self.tasks[number]
+            if steps.stay.block is not None:
+                steps.stay.block.close_block()
+
+        task.add_done_callback(end)
+
+    def go_on_writing(self):
+        """The socket takes no more for now: the rest goes when it does."""
+        self.loop.add_writer(LINK.fd, self._write)
+
+    def _write(self):
+        try:
+            with LINK.sending:
+                LINK.write(False)
+        except OSError:
+            LINK.end("the link is closed")
+        if not LINK.unsent:
+            self.loop.remove_writer(LINK.fd)
+
+
+class Steps(object):
+    """An awaitable, each step of which is done in the chain of a call, so that what it asks is served by whoever made that call; the
+    last one answers the call. Whatever it raises belongs to who asked, and must not end the loop: not even SystemExit."""
+
+    def __init__(self, stay, awaitable):
+        self.stay = stay
+        self.awaitable = awaitable
+        self.steps = None
+
+    def __await__(self):
+        return self
+
+    __iter__ = __await__
+
+    def __next__(self):
+        return self._step(self._go_on)
+
+    def throw(self, *error):
+        return self._step(self._throw, *error)
+
+    def _go_on(self):
+        if self.steps is None:
+            self.steps = begin_to_await(self.awaitable)
+            self.awaitable = None
+        return next(self.steps) if not hasattr(self.steps, "send") else self.steps.send(None)
+
+    def _throw(self, kind, value=None, traceback=None):
+        if hasattr(self.steps, "throw"):
+            return self.steps.throw(value if value is not None else kind)
+        raise value if value is not None else kind
+
+    def _step(self, act, *args):
+        held = []
+        with Visit(LINK, LINK.main, self.stay) as loans:
+            try:
+                return LINK.main.interruptible(act, *args)
+            except Raised as raised:
+                if isinstance(raised.error, StopIteration):
+                    answered, body = answer_later(raised.error.value, loans, held)
+                else:
+                    answered, body = False, raised_with_trailer(raised, loans, held)
+        LINK.answer(self.stay.call, self.stay.chain, answered, body)
+        raise StopIteration
+
+
+def begin_to_await(awaitable):
+    begin = getattr(type(awaitable), "__await__", None)
+    if begin is not None:
+        return begin(awaitable)
+    if hasattr(awaitable, "cr_await") or hasattr(awaitable, "gi_yieldfrom"):
+        return awaitable
+    raise TypeError("object %s can't be used in 'await' expression" % type(awaitable).__name__)
+
+
+def serve_with_loop():
+    """Run an event loop in the main thread, and serve from within."""
+    import asyncio
+
+    class Serving(object):
+        def __await__(self):
+            LINK.loop = Loop(asyncio.get_event_loop())
+            return iter(LINK.loop.ended)
+
+    if hasattr(asyncio, "run"):
+        asyncio.run(coroutine(Serving()))
+    else:
+        asyncio.get_event_loop().run_until_complete(coroutine(Serving()))
 
 
 # ---- what goes home beside the objects: output, warnings, what could not be raised, records -------------------------------------------------
@@ -4152,6 +4624,8 @@ def move_in(routed, notes):
 
         sys.unraisablehook = unraisable
     when_loaded("logging", lambda: begin_to_log(notes))
+    when_loaded("saranwrap._deadlines", LINK.tell_package_all)
+    when_loaded("saranwrap._api", LINK.join_package)
 
 
 def _about(filename, lineno):
@@ -4267,8 +4741,7 @@ def begin_to_log(notes):
     import logging
 
     writing = _thread.allocate_lock()
-    fcntl = fcntl_module()
-    fcntl.fcntl(notes, fcntl.F_SETFL, os.O_NONBLOCK)
+    do_not_block(notes)
 
     class Home(logging.Handler):
         def handle(self, record):
@@ -4384,6 +4857,22 @@ def keep_to_ourselves(fd):
     """Keep the descriptor out of programs that this process starts."""
     fcntl = fcntl_module()
     fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.fcntl(fd, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
+
+
+def do_not_block(fd):
+    """Reading and writing say at once that there is nothing, or no room."""
+    fcntl = fcntl_module()
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
+
+
+def wait_to_write(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    try:
+        poll.poll()
+    except (select.error, OSError):
+        # A signal.
+        pass
 
 
 def move_high(fd):
@@ -4601,7 +5090,8 @@ def main():
     os.close(gifts[1])
     # The first to be registered is the last to be done.
     atexit.register(end_descendants)
-    path, argv, _spin, _changes, _concurrency, routed, language = greet(LINK)
+    path, argv, _spin, _changes, concurrency, routed, language = greet(LINK)
+    LINK.greeted()
     if language is not None:
         LANGUAGE.append(frozenset(language))
     follow_parent(fd)
@@ -4621,9 +5111,5 @@ def main():
     sys.modules["__main__"].__dict__.pop("main", None)
     move_in(routed, LINK.notes)
     signal.signal(signal.SIGINT, LINK.signalled)
-    try:
-        LINK.turn(LINK.main)
-    except (ParentGone, Forked):
-        # The parent went without a word, as one does that is killed; or this is a fork, which has nobody to serve.
-        pass
+    begin_to_serve(concurrency)()
     LINK.end("the conversation is over")
