@@ -25,21 +25,22 @@ def program() -> list[str]:
     return [built("test", "quadrants"), "child_main", "--exact", "--nocapture", "--quiet"]
 
 
-@pytest.fixture(params=["python", "rust"])
-def home(request: pytest.FixtureRequest) -> str:
-    """Where what is told of lives."""
-    return request.param
+#: Where what is told of lives, and what carries the frames. The portable child is offered what there is, and has but a socket.
+HOMES = ["native over ring", "native over stream", "agent over stream", "rust over ring", "rust over stream"]
 
 
-@pytest.fixture(params=["ring", "stream"])
-def subject(request: pytest.FixtureRequest, home: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(params=HOMES)
+def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A subject with the number 5."""
-    monkeypatch.setenv("SARANWRAP_TRANSPORT", request.param)
+    home, _, transport = request.param.split()
+    if home != "agent":
+        monkeypatch.setenv("SARANWRAP_TRANSPORT", transport)
     if home == "rust":
         return saranwrap.wrap_program(request.getfixturevalue("program"), grace=0)
     monkeypatch.syspath_prepend(QUADRANTS)
-    subject = saranwrap.wrap_module("quadrant_subject").Subject(5)
+    subject = saranwrap.wrap_module("quadrant_subject", child=home).Subject(5)
     sys.modules.pop("quadrant_subject", None)
+    assert saranwrap.status(subject)["child"] == home
     return subject
 
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use saranwrap::{Callback, Fault, Kind, Object, Session, Value};
 
-/// Run under each of them.
+/// Run under each of them, with each child.
 fn under_each<F: Future<Output = ()>>(story: impl Fn(Session) -> F) {
-    let Some(python) = interpreter::python() else { return };
-    smol::block_on(story(python.spawn().unwrap()));
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    tokio.block_on(story(python.spawn().unwrap()));
+    for python in interpreter::pythons() {
+        smol::block_on(story(python.spawn().unwrap()));
+        tokio.block_on(story(python.spawn().unwrap()));
+    }
 }
 
 #[test]

@@ -49,9 +49,7 @@ fn program() -> Session {
 
 /// With each child of an interpreter.
 fn with_each(story: impl Fn(Session)) {
-    let Some(python) = interpreter::python() else { return };
-    story(python.clone().portable().spawn().unwrap());
-    story(python.spawn().unwrap());
+    interpreter::children().for_each(story);
 }
 
 /// How many requests the child has served.

@@ -17,16 +17,22 @@ pub fn python() -> Option<Python> {
     None
 }
 
-/// A child to put objects into.
-pub fn child() -> Option<Session> {
-    python().map(|python| python.spawn().unwrap())
+/// How to start each of its children, the native and the portable one.
+pub fn pythons() -> impl Iterator<Item = Python> {
+    python().into_iter().flat_map(|python| [python.clone(), python.portable()])
 }
 
-/// Run the body with a child, or not at all.
+/// Children to put objects into.
+pub fn children() -> impl Iterator<Item = Session> {
+    pythons().map(|python| python.spawn().unwrap())
+}
+
+/// Run the body with a child of each kind, or not at all.
 #[macro_export]
 macro_rules! with_child {
-    (|$child:ident| $body:block) => {{
-        let Some($child) = $crate::interpreter::child() else { return };
-        $body
-    }};
+    (|$child:ident| $body:block) => {
+        for $child in $crate::interpreter::children() {
+            $body
+        }
+    };
 }

@@ -19,6 +19,8 @@ use subject::Subject;
 #[derive(Clone, Copy)]
 enum Home {
     Python,
+    /// The portable child of Python.
+    Portable,
     Rust,
 }
 
@@ -31,9 +33,11 @@ fn child_main() {
 /// A subject with the number 5; none where there is no interpreter.
 fn subject(home: Home, carrier: Carrier) -> Option<Proxy> {
     match home {
-        Home::Python => {
+        Home::Python | Home::Portable => {
             let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/quadrants");
-            let child = interpreter::python()?.carrier(carrier).path(directory).spawn().unwrap();
+            let python = interpreter::python()?.carrier(carrier).path(directory);
+            let python = if matches!(home, Home::Portable) { python.portable() } else { python };
+            let child = python.spawn().unwrap();
             let module = child.wrap_module("quadrant_subject").unwrap();
             module.call_method("Subject", (5,)).unwrap().into_proxy()
         }
@@ -51,6 +55,8 @@ macro_rules! quadrants {
         const TOLD: &[&str] = &[$(stringify!($story)),*];
         quadrants! { @of python_over_ring Python Ring $($story)* }
         quadrants! { @of python_over_stream Python Stream $($story)* }
+        // It is offered what there is, and has but a socket.
+        quadrants! { @of portable_over_stream Portable Ring $($story)* }
         quadrants! { @of rust_over_ring Rust Ring $($story)* }
         quadrants! { @of rust_over_stream Rust Stream $($story)* }
     };
