@@ -202,6 +202,28 @@ def test_a_value_comes_back(value, whole):
     assert type(whole.identity(value)) is type(value)
 
 
+# On each side of what fits into one, two, four and eight bytes; floats of all kinds; and what is no such number among them.
+ROWS = [
+    *([edge, -edge - 1] * 20 for bits in (7, 15, 31, 63) for edge in ((1 << bits) - 1, 1 << bits)),
+    [0.0, -0.0, 0.5, -2.5e300, 5e-324, float("inf"), float("nan")] * 10,
+    [*range(40), True],
+    [*range(40), None],
+    [*range(40), 0.5],
+    [0.5] * 40 + [7],
+    list(range(20_000)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]!r} to {row[-1]!r}")
+def test_many_numbers_come_back(row, whole):
+    there = whole.call(tuple, [row])
+    assert repr(there) == repr((row,))
+    back = whole.call(lambda given: given[::-1], tuple(row))
+    assert [repr(item) for item in back] == [repr(item) for item in row[::-1]]
+    whole.call(list.reverse, row)
+    assert [repr(item) for item in row] == [repr(item) for item in back]
+
+
 @pytest.fixture(scope="module", params=WANTED)
 def whole(request):
     """One child for many values."""

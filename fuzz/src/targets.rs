@@ -7,6 +7,7 @@ use saranwrap::arena::Place;
 use saranwrap::message::{self, HEADER_LEN, Header, Hello};
 use saranwrap::op::Step;
 use saranwrap::transport::stream::Stream;
+use saranwrap::wire::packed::{self, Packing};
 use saranwrap::wire::{Item, Reader, Writer, tag};
 use saranwrap::{Kind, Link, Request, Side};
 
@@ -22,6 +23,7 @@ pub fn wire(bytes: &[u8]) {
     assert_eq!(format!("{:?}", self::items(out.as_slice())), format!("{items:?}"));
     let _ = Request::read(&mut Reader::new(bytes));
     place(bytes);
+    run(bytes);
     if let Ok(Some(step)) = Step::read(&mut Reader::new(bytes)) {
         let mut again = Writer::new();
         step.write(&mut again);
@@ -44,6 +46,21 @@ fn place(bytes: &[u8]) {
         assert_eq!(reader.next().ok(), Some(Item::Tag(tag::BLOCK)));
         assert_eq!(Place::read(&mut reader).ok(), Some(place));
     }
+}
+
+/// The numbers of a run come back bit by bit, though perhaps in a narrower one.
+fn run(bytes: &[u8]) {
+    let Ok(Some(found)) = Reader::new(bytes).run() else { return };
+    let mut again = Writer::new();
+    match found.packing() {
+        Packing::Float64 => again.floats(&found.numbers().map(packed::float).collect::<Vec<_>>()),
+        _ => again.integers(&found.numbers().map(packed::integer).collect::<Vec<_>>()),
+    }
+    assert!(again.len() <= bytes.len());
+    let Ok(Some(second)) = Reader::new(again.as_slice()).run() else {
+        panic!("a run is none when it is written again")
+    };
+    assert!(found.numbers().map(packed::integer).eq(second.numbers().map(packed::integer)));
 }
 
 /// Any bytes as the bodies and headers that belong to the link.

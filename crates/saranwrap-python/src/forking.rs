@@ -1,4 +1,4 @@
-//! A fork of the interpreter itself.  Beside `buffer` the only `unsafe` of the face.
+//! A fork of the interpreter itself.  `unsafe`, as that is the C-API's.
 #![allow(unsafe_code)] // The interpreter has no other way to be told of a fork that it did not make.
 
 use std::io;

@@ -32,6 +32,7 @@ mod kinds;
 mod loans;
 mod mirror;
 mod names;
+mod numbers;
 mod path;
 mod pipeline;
 mod promise;

@@ -77,8 +77,16 @@ SURROGATES, KNOWN, EXCEPTION, TRACEBACK, PICKLE, ARGUMENT, MARKED, VALUED, UNCAL
 )
 UINT, NINT, BYTES, STRING, ARRAY, MAP, TAG, SIMPLE = range(8)
 
+# Runs of numbers, as RFC 8746 has them: how `struct` calls the numbers behind each tag. Those of integers, the narrow ones first.
+RUNS = {72: "b", 77: "h", 78: "i", 79: "q", 86: "d"}
+INTEGER_RUNS = ((72, 7), (77, 15), (78, 31), (79, 63))
+FLOAT_RUN = 86
+# From so many numbers on.
+MANY = 32
+
 # How each tag is written.
 _TAGS = dict((tag, struct.pack(">BH", TAG << 5 | 25, tag)) for tag in range(LIST, PARTWAY + 1))
+_TAGS.update((tag, struct.pack(">BB", TAG << 5 | 24, tag)) for tag in RUNS)
 _TAGS.update({2: b"\xc2", 3: b"\xc3"})
 _WIDTHS = {24: (1, ">B"), 25: (2, ">H"), 26: (4, ">I"), 27: (8, ">Q")}
 
@@ -150,6 +158,24 @@ class Writer(object):
         self.tag(2 if value >= 0 else 3)
         self.byte_string(bytearray.fromhex(NATIVE(digits.zfill(len(digits) + len(digits) % 2))))
 
+    def numbers(self, items):
+        """As one run, if they are many integers of 64 bits, or many floats, and nothing else. Whether they are."""
+        if len(items) < MANY:
+            return False
+        kinds = set(map(type, items))
+        if kinds == set((float,)):
+            tag = FLOAT_RUN
+        elif kinds.issubset(INTEGERS):
+            least, most = min(items), max(items)
+            tag = next((tag for tag, bits in INTEGER_RUNS if -1 << bits <= least and most < 1 << bits), None)
+        else:
+            tag = None
+        if tag is None:
+            return False
+        self.tag(tag)
+        self.byte_string(struct.pack("<%d%s" % (len(items), RUNS[tag]), *items))
+        return True
+
 
 class Reader(object):
     """Takes items up, one after the other."""
@@ -202,6 +228,14 @@ class Reader(object):
 
     def float(self):
         return struct.unpack(">d", self.taken(8))[0]
+
+    def run(self, tag):
+        """The numbers behind the tag of a run, as a tuple."""
+        data = self.taken(self.number_of(BYTES))
+        width = struct.calcsize("<" + RUNS[tag])
+        if len(data) % width:
+            raise Garbled("%d bytes are not so many numbers of %d bytes" % (len(data), width))
+        return struct.unpack("<%d%s" % (len(data) // width, RUNS[tag]), data)
 
     def skip(self, given=None):
         """Pass over one item. What it gives out is added to `given`, since nobody will give that back later."""
@@ -829,6 +863,19 @@ class Encoder(object):
         for item in items:
             self.value(item)
 
+    def row(self, items):
+        """The items of a list or a tuple."""
+        if not self._holds_argument(items) and self.out.numbers(items):
+            return
+        self.values(items)
+
+    def _holds_argument(self, items):
+        """Whether a number that was an argument is among many items: it goes by its place there. Small integers are one anyway."""
+        if not self.arguments or len(items) < MANY:
+            return False
+        numbers = [arg for arg in self.arguments if type(arg) is float or (type(arg) in INTEGERS and not -5 <= arg <= 256)]
+        return any(item is number for number in numbers for item in items)
+
     def positional(self, args):
         """The arguments of a call. An immutable object that is given twice arrives as one."""
         self.out.array(len(args))
@@ -954,6 +1001,8 @@ class Encoder(object):
             for key, value in items:
                 self.value(key)
                 self.value(value)
+        elif type(obj) is list:
+            self.row(list(obj))
         else:
             self.values(list(obj))
 
@@ -1142,7 +1191,7 @@ _WRITERS = {
     bool: lambda self, value: self.out.bool(value),
     int: lambda self, value: self.out.integer(value),
     float: lambda self, value: self.out.float(value),
-    tuple: lambda self, value: self.values(value),
+    tuple: lambda self, value: self.row(value),
     TEXT: Encoder._text,
     bytes: Encoder._old_string if PY2 else lambda self, value: self.out.byte_string(value),
     frozenset: Encoder._frozenset,
@@ -1288,8 +1337,14 @@ class Decoder(object):
             self.loans.borrow(number, made)
             self.mentioned.append(number)
         if kind is list:
-            for _ in range(self.reader.array()):
-                made.append(self.value())
+            major, count = self.reader.head()
+            if major == TAG and count in RUNS:
+                made.extend(self.reader.run(count))
+            elif major == ARRAY:
+                for _ in range(count):
+                    made.append(self.value())
+            else:
+                raise Garbled("a list is not made of items")
         elif kind is dict:
             for _ in range(self.reader.number_of(MAP)):
                 key = self.value()
@@ -1503,6 +1558,7 @@ _READERS = {
     ARROW: Decoder._arrow,
     BLOCK: Decoder._block,
 }
+_READERS.update((tag, lambda self, tag=tag: self.reader.run(tag)) for tag in RUNS)
 
 
 def restore(twin, items):

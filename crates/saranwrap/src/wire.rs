@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
+pub mod packed;
 pub mod tag;
 
 /// How deep values may nest.  A recursive decoder counts; nothing in this file recurses.
@@ -242,22 +243,6 @@ impl<'a> Reader<'a> {
             Item::Uint(value) => Ok(value),
             other => Err(self.mismatch(field, "a non-negative integer", other)),
         }
-    }
-
-    /// The integers of 64 bits that come next, up to the first item that is none, at most so many, in the machine's bytes; how many.
-    pub fn integers(&mut self, most: usize, into: &mut Vec<u8>) -> usize {
-        for count in 0..most {
-            let (integer, after) = match self.decode() {
-                Ok((Item::Uint(value), after)) => (i64::try_from(value), after),
-                Ok((Item::Nint(value), after)) => (i64::try_from(value).map(|value| -1 - value), after),
-                // What is wrong is found by whoever reads it next.
-                _ => return count,
-            };
-            let Ok(integer) = integer else { return count };
-            into.extend_from_slice(&integer.to_ne_bytes());
-            self.position = after;
-        }
-        most
     }
 
     /// Text.
@@ -550,21 +535,6 @@ mod tests {
                 (4..u64::MAX, inner).prop_map(|(tag, inner)| Tree::Tag(tag, Box::new(inner))),
             ]
         })
-    }
-
-    #[test]
-    fn integers_in_a_row_end_at_what_is_none() {
-        let mut out = Writer::new();
-        let row = [0, 23, 24, 70_000, i64::MAX, -1, -70_000, i64::MIN];
-        row.iter().for_each(|&integer| out.i64(integer));
-        out.u64(1 << 63);
-        let mut reader = Reader::new(out.as_slice());
-        let mut bytes = Vec::new();
-        assert_eq!((reader.integers(3, &mut bytes), reader.integers(100, &mut bytes)), (3, 5));
-        let (found, _) = bytes.as_chunks::<8>();
-        assert_eq!(found.iter().map(|bytes| i64::from_ne_bytes(*bytes)).collect::<Vec<_>>(), row);
-        assert_eq!(reader.next().unwrap(), Item::Uint(1 << 63));
-        assert_eq!(reader.integers(1, &mut bytes), 0, "there is nothing more");
     }
 
     proptest! {

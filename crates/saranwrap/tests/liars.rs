@@ -241,6 +241,11 @@ fn answers_that_break_the_protocol_break_the_link() {
         ),
         ("a change of what was never lent", [&[0xf6, 0x82, 0x81, 0x82, 0x01, 0x80][..], &[0x80]].concat()),
         ("a claim of many items", vec![0x9b, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        ("a run of half a number", vec![0xd8, 77, 0x43, 1, 2, 3]),
+        ("a run of a text", vec![0xd8, 79, 0x61, b'x']),
+        ("a run that is longer than its message", vec![0xd8, 72, 0x5a, 0xff, 0xff, 0xff, 0xff, 1]),
+        ("a run of a kind that is not spoken", vec![0xd8, 64, 0x41, 1]),
+        ("a list of half a number", vec![0xd9, 0x53, 0, 0x82, 1, 0xd8, 78, 0x43, 1, 2, 3]),
         ("an odd nest", [vec![0x81; 5000], vec![0xf6]].concat()),
         (
             "an exception of nothing",
@@ -360,7 +365,7 @@ fn a_lie_about_classes_is_found_when_somebody_asks() {
 #[test]
 fn rubbish_comes_to_an_error_or_to_a_value() {
     let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
-    let tags: Vec<u64> = tag::NAMES.iter().map(|(tag, _)| *tag).collect();
+    let tags: Vec<u64> = tag::NAMES.iter().map(|(tag, _)| *tag).chain([72, 77, 78, 79, 86]).collect();
     let part = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..12),
         prop::sample::select(tags).prop_map(|tag| encoded(|out| out.tag(tag))),

@@ -90,6 +90,21 @@ fn types_of_ours_go_there() {
         assert_eq!(repr(Value::Tuple(vec![Value::None, Value::Bool(true), Value::Float(0.5)])), "(None, True, 0.5)");
         assert_eq!(repr(Value::Set(vec![Value::Int(1)])), "{1}");
         assert_eq!(repr(Value::Bytes(vec![7; 3])), "b'\\x07\\x07\\x07'");
+        let numbers = [0, -1, 1 << 20, i64::MAX, i64::MIN].repeat(20);
+        assert_eq!(
+            repr(Value::List(numbers.iter().map(|&number| Value::Int(number.into())).collect())),
+            format!("{numbers:?}")
+        );
+        let there = builtins.call_method("list", (&numbers,)).unwrap();
+        assert!(there.equals(numbers.clone()).unwrap());
+        assert_eq!(there.extract::<Vec<i64>>().unwrap(), numbers);
+        let wide = vec![u64::MAX; 40];
+        let there = builtins.call_method("list", (&wide,)).unwrap();
+        assert_eq!(there.extract::<Vec<u64>>().unwrap(), wide);
+        let floats = [0.5f32, -0.0, f32::INFINITY].repeat(20);
+        let there = builtins.call_method("list", (&floats,)).unwrap();
+        assert_eq!(there.repr().unwrap(), format!("{floats:?}"));
+        assert_eq!(there.extract::<Vec<f32>>().unwrap(), floats);
         let large = vec![3u8; 1 << 20];
         assert_eq!(builtins.call_method("len", (large,)).unwrap(), Value::Int(1 << 20));
     });

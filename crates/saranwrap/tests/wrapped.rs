@@ -241,6 +241,20 @@ fn values() -> impl Strategy<Value = Value> {
         prop::collection::vec(any::<u8>(), 0..50).prop_map(Value::ByteArray),
         Just(Value::Bytes(vec![7; 100_000])),
     ];
+    // Many of one kind cross as one run, unless one of them is too large.
+    let integers = (0..128u32, prop::collection::vec(any::<i128>(), 0..100)).prop_map(|(cut, integers)| {
+        let cut = |integer| Value::Int(integer >> cut);
+        integers.into_iter().map(cut).collect::<Vec<_>>()
+    });
+    let number = any::<u64>().prop_map(f64::from_bits).prop_filter("is itself", |x| !x.is_nan());
+    let floats = prop::collection::vec(number.prop_map(Value::Float), 0..100);
+    let leaf = prop_oneof![
+        8 => leaf,
+        1 => integers.clone().prop_map(Value::Tuple),
+        1 => integers.prop_map(Value::List),
+        1 => floats.clone().prop_map(Value::Tuple),
+        1 => floats.prop_map(Value::List),
+    ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         let items = || prop::collection::vec(inner.clone(), 0..6);
         prop_oneof![

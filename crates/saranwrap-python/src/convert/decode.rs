@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
-    PyNotImplemented, PySet, PySlice, PyString, PyTuple,
+    PyBool, PyBytes, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyInt, PyList, PyNotImplemented, PySet,
+    PySlice, PyString, PyTuple,
 };
 use saranwrap::arena::Looking;
 use saranwrap::error::Error;
 use saranwrap::link::Side;
+use saranwrap::wire::packed::Packing;
 use saranwrap::wire::{Item, MAX_DEPTH, Reader, tag};
 
 use super::WITHIN_MESSAGE;
@@ -21,10 +22,6 @@ use crate::fault::{Fault, Result};
 use crate::loans::{self, Agreed, Key};
 use crate::names;
 use crate::session::Session;
-
-/// From how many items on a list's integers are made at once, and how many at most: what that takes stays in the processor's cache.
-const MANY: usize = 32;
-const AT_ONCE: usize = 4096;
 
 pub(crate) struct Decoder<'a, 'py> {
     pub(super) session: &'a Bound<'py, Session>,
@@ -225,8 +222,15 @@ impl<'a, 'py> Decoder<'a, 'py> {
             }
             tag::PARTWAY if self.depth == 1 => self.partway(),
             tag::PROMISE => self.promise(),
-            unknown => Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
+            other => self.tuple(other),
         }
+    }
+
+    /// A tuple of many numbers.
+    fn tuple(&mut self, tag: u64) -> Result<Bound<'py, PyAny>> {
+        let packing = Packing::of_tag(tag).ok_or_else(|| Error::garbled(format!("tag {tag} is not a value's")))?;
+        let run = self.reader.run_of(packing)?;
+        Ok(self.numbers(run)?.to_tuple().into_any())
     }
 
     fn unit(&mut self, value: impl FnOnce(Python<'py>) -> Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>> {
@@ -248,9 +252,13 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let py = self.py();
         self.pair("loan")?;
         let number = self.reader.u64("loan number")?;
+        let run = if kind == tag::LIST { self.reader.run()? } else { None };
         let object = match kind {
             tag::NDARRAY => return self.lent_array(number),
-            tag::LIST => PyList::empty(py).into_any(),
+            tag::LIST => match run {
+                Some(run) => self.numbers(run)?.into_any(),
+                None => PyList::empty(py).into_any(),
+            },
             tag::DICT => PyDict::new(py).into_any(),
             tag::SET => PySet::empty(py)?.into_any(),
             _ => self.bulk(Looking::Shared)?.to_bytearray(py)?.into_any(),
@@ -262,11 +270,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
             self.mentioned.push(number);
         }
         match kind {
-            tag::LIST => {
+            tag::LIST if run.is_none() => {
                 let list = object.cast::<PyList>()?;
-                let mut left = self.reader.array("list")?;
-                left -= self.integers(list, left)?;
-                for _ in 0..left {
+                for _ in 0..self.reader.array("list")? {
                     list.append(self.value()?)?;
                 }
             }
@@ -297,27 +303,6 @@ impl<'a, 'py> Decoder<'a, 'py> {
         }
         loans::settle(self.key, number, py);
         Ok(object)
-    }
-
-    /// The integers that a long list begins with; how many.  The interpreter makes many of them at once in less time than it takes to
-    /// make one after the other through its C-API: a list of 100,000 costs a fifth less.
-    fn integers(&mut self, list: &Bound<'py, PyList>, left: usize) -> Result<usize> {
-        if left < MANY {
-            return Ok(0);
-        }
-        let mut taken = 0;
-        let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            let count = self.reader.integers((left - taken).min(AT_ONCE), &mut bytes);
-            if count == 0 {
-                return Ok(taken);
-            }
-            let view = PyMemoryView::from(PyBytes::new(self.py(), &bytes).as_any())?;
-            let made = view.call_method1("cast", ("q",))?.call_method0("tolist")?;
-            list.set_slice(taken, taken, &made)?;
-            taken += count;
-        }
     }
 
     pub(super) fn pair(&mut self, field: &'static str) -> Result<()> {

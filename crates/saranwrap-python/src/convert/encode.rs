@@ -19,6 +19,7 @@ use crate::buffer::Lent;
 use crate::fault::Result;
 use crate::kinds;
 use crate::loans::{self, Agreed, Key};
+use crate::numbers::Row;
 use crate::promise::Pipeline;
 use crate::proxy::Proxy;
 use crate::session::Session;
@@ -217,6 +218,9 @@ impl<'a, 'py> Encoder<'a, 'py> {
                 _ => self.large_bytes(value)?,
             }
         } else if let Ok(value) = object.cast_exact::<PyTuple>() {
+            if self.packed(Row::Tuple(value)) {
+                return Ok(());
+            }
             self.out.array(value.len());
             for item in value {
                 self.value(&item)?;
@@ -300,11 +304,7 @@ impl<'a, 'py> Encoder<'a, 'py> {
     /// The exact mutable built-ins. A cycle finds its own loan number.
     fn container(&mut self, object: &Bound<'py, PyAny>) -> Result<bool> {
         if let Ok(list) = object.cast_exact::<PyList>() {
-            let number = self.begin_loan(object, tag::LIST);
-            let items: Vec<_> = list.iter().collect();
-            self.out.array(items.len());
-            self.items(&items)?;
-            self.end_loan(number, items, Agreed::List);
+            self.list(list)?;
         } else if let Ok(dict) = object.cast_exact::<PyDict>() {
             let number = self.begin_loan(object, tag::DICT);
             let mut items = Vec::with_capacity(2 * dict.len());
@@ -327,6 +327,21 @@ impl<'a, 'py> Encoder<'a, 'py> {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    fn list(&mut self, list: &Bound<'py, PyList>) -> Result<()> {
+        let number = self.begin_loan(list.as_any(), tag::LIST);
+        let packed = self.packed(Row::List(list));
+        if packed && self.given_away.is_some() {
+            return Ok(());
+        }
+        let items: Vec<_> = list.iter().collect();
+        if !packed {
+            self.out.array(items.len());
+            self.items(&items)?;
+        }
+        self.end_loan(number, items, Agreed::List);
+        Ok(())
     }
 
     /// What was read of a container before any of it was written is what both sides hold of it.

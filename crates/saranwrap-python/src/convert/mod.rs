@@ -4,6 +4,7 @@ mod bulk;
 mod decode;
 mod encode;
 mod foresee;
+mod packed;
 mod paths;
 mod references;
 mod steps;

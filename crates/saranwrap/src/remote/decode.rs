@@ -16,6 +16,7 @@ use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
 use crate::op::{Op, Request, Step};
 use crate::sys::numbers::Words;
+use crate::wire::packed::{self, Packing, Run};
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
 /// A value of which not all parts are here.
@@ -220,7 +221,13 @@ impl<'a> Decoder<'a> {
     /// What kind of value follows, and of how many others it is made.
     fn compound(&mut self, tag: u64) -> Result<Begun> {
         let (kind, count) = match tag {
-            tag::LIST => (Kind::List, self.lent("list")?),
+            tag::LIST => {
+                self.loan()?;
+                match self.reader.run()? {
+                    Some(run) => return self.whole_list(run),
+                    None => (Kind::List, self.reader.array("list")?),
+                }
+            }
             tag::SET => (Kind::Set, self.lent("set")?),
             tag::DICT => {
                 self.loan()?;
@@ -250,9 +257,19 @@ impl<'a> Decoder<'a> {
                 (Kind::Exception(proxy), count.saturating_sub(1))
             }
             tag::TRACEBACK => (Kind::Traceback, 1),
-            unknown => return Err(Error::garbled(format!("tag {unknown} is not a value's")).into()),
+            other => {
+                let unknown = || Error::garbled(format!("tag {other} is not a value's"));
+                let run = self.reader.run_of(Packing::of_tag(other).ok_or_else(unknown)?)?;
+                return Ok(Begun::Value(Value::Tuple(numbers(run))));
+            }
         };
         Ok(Begun::Open(kind, count))
+    }
+
+    /// A list that came as one run of numbers.
+    fn whole_list(&mut self, run: Run<'_>) -> Result<Begun> {
+        let loan = self.loan.take();
+        self.whole(Kind::List, loan, numbers(run)).map(Begun::Value)
     }
 
     /// A value of which all parts are here.
@@ -474,6 +491,13 @@ impl<'a> Decoder<'a> {
 /// How many arguments of an op stand before the array of those of the call that it makes.
 fn before_arguments(op: Op) -> usize {
     usize::from(op != Op::Call)
+}
+
+fn numbers(run: Run<'_>) -> Vec<Value> {
+    match run.packing() {
+        Packing::Float64 => run.numbers().map(|number| Value::Float(packed::float(number))).collect(),
+        _ => run.numbers().map(|number| Value::Int(packed::integer(number).into())).collect(),
+    }
 }
 
 /// What an integer of any size is here.

@@ -34,6 +34,11 @@ fn special(proxy: &crate::remote::Proxy, name: &str) -> Result<Value> {
     }
 }
 
+/// All of them, if each fits into 64 bits.
+fn small<T: Copy + TryInto<i64>>(items: &[T]) -> Option<Vec<i64>> {
+    items.iter().map(|&item| item.try_into().ok()).collect()
+}
+
 macro_rules! integers {
     ($($type:ty)*) => {$(
         impl FromRemote for $type {
@@ -53,11 +58,25 @@ macro_rules! integers {
                 }
                 Ok(())
             }
+
+            fn all_into_remote(items: impl ExactSizeIterator<Item = Self>, out: &mut Encoder<'_>) -> Result<()> {
+                let items: Vec<Self> = items.collect();
+                if let Some(small) = small(&items) {
+                    out.integers(&small);
+                    return Ok(());
+                }
+                out.list(items.len());
+                items.into_iter().try_for_each(|item| item.into_remote(out))
+            }
         }
 
         impl IntoRemote for &$type {
             fn into_remote(self, out: &mut Encoder<'_>) -> Result<()> {
                 (*self).into_remote(out)
+            }
+
+            fn all_into_remote(items: impl ExactSizeIterator<Item = Self>, out: &mut Encoder<'_>) -> Result<()> {
+                <$type>::all_into_remote(items.copied(), out)
             }
         }
     )*};
@@ -146,11 +165,20 @@ macro_rules! floats {
                 out.float(self.into());
                 Ok(())
             }
+
+            fn all_into_remote(items: impl ExactSizeIterator<Item = Self>, out: &mut Encoder<'_>) -> Result<()> {
+                out.floats(&items.map(f64::from).collect::<Vec<_>>());
+                Ok(())
+            }
         }
 
         impl IntoRemote for &$type {
             fn into_remote(self, out: &mut Encoder<'_>) -> Result<()> {
                 (*self).into_remote(out)
+            }
+
+            fn all_into_remote(items: impl ExactSizeIterator<Item = Self>, out: &mut Encoder<'_>) -> Result<()> {
+                <$type>::all_into_remote(items.copied(), out)
             }
         }
     )*};
