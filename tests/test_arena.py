@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import os
 import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import saranwrap
@@ -458,6 +460,30 @@ def test_blocks_are_used_again(there, child):
     p = there.make(LARGE)
     where = {numpy.asarray(p).ctypes.data for _ in range(200)}
     assert len(where) < 10
+
+
+@of_the_native_child("it shares no memory with its parent")
+@pytest.mark.parametrize("given", [numpy.ones(1 << 20, "u1"), bytes(1 << 20), numpy.ones(80 << 20, "u1")], ids=len)
+def test_what_came_back_with_an_answer_is_used_for_the_next_call(given):
+    """One call after the other needs the pages of one block, whether it is told of ahead of the answer or behind it."""
+    others = set(memories())
+    with saranwrap.Child() as child:
+        there = child.wrap_module("tests.arrays")
+        for _ in range(10):
+            assert there.first(given) is given
+        pages = sum(pages for number, pages in memories().items() if number not in others)
+        assert len(given) <= pages <= len(given) + (1 << 16)
+
+
+def memories():
+    """Those that this process writes to for its children, by number, and how many bytes of pages they have."""
+    found = {}
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "saranwrap-parent" in str(descriptor.readlink()):
+                status = descriptor.stat()
+                found[status.st_ino] = status.st_blocks * 512
+    return found
 
 
 def test_a_used_block_shows_its_new_content(there):

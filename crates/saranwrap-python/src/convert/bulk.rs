@@ -79,7 +79,7 @@ impl<'py> Encoder<'_, 'py> {
         if len < LARGE || (asked && session.arena.usage().bytes_out > MAX_ASKED) {
             return None;
         }
-        session.arena.room(len)
+        session.link().room(&session.arena, len)
     }
 
     /// Columnar data of Arrow, written by its own library to where it is to lie. An argument comes home as itself.

@@ -191,7 +191,7 @@ impl Inbox {
         if self.releases.is_empty() && self.late.is_empty() {
             return None;
         }
-        let horizon = self.undecoded.iter().copied().min().unwrap_or(u64::MAX);
+        let horizon = self.horizon();
         let mut releases = Vec::new();
         while self.releases.front().is_some_and(|(_, order)| *order < horizon) {
             let Some((batch, _)) = self.releases.pop_front() else { break };
@@ -202,6 +202,22 @@ impl Inbox {
             return None;
         }
         Some(Settlement { late: std::mem::take(&mut self.late), releases })
+    }
+
+    /// The releases of such ids that can be handed out now, ahead of all else that waits.
+    pub(super) fn released(&mut self, such: impl Fn(u64) -> bool) -> Vec<(u64, u64)> {
+        let horizon = self.horizon();
+        let mut found = Vec::new();
+        for (batch, _) in self.releases.iter_mut().take_while(|(_, order)| *order < horizon) {
+            found.extend(batch.extract_if(.., |(id, _)| such(*id)));
+        }
+        self.release_count -= found.len();
+        found
+    }
+
+    /// What came from here on must wait for something that is not decoded yet.
+    fn horizon(&self) -> u64 {
+        self.undecoded.iter().copied().min().unwrap_or(u64::MAX)
     }
 
     /// A frame has been decoded; releases that came after it need not wait for it any more.

@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::arena::{Arena, BLOCK, Room};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::message::{self, HEADER_LEN, Header, Hello, MAX_HELLO, PROTOCOL, encode_releases};
@@ -190,6 +191,17 @@ impl Link {
         }
         let frame = release_frame(&host.queued_releases());
         if frame.is_empty() { Ok(()) } else { self.post(&frame, Cow::Borrowed(&[])) }
+    }
+
+    /// Room in the arena for so many bytes to send. A block that was given back just now has pages, which to make anew takes ten times
+    /// as long as to fill them; so what has come is looked through for that. Nothing of the host's runs.
+    pub fn room(&self, arena: &Arc<Arena>, len: usize) -> Option<Room> {
+        if arena.usage().blocks_out > 0 && self.pump().is_ok() {
+            let given_back = self.state().inbox.released(|id| id & BLOCK != 0);
+            let known = given_back.iter().try_for_each(|&(id, count)| arena.released(id, count));
+            known.map_err(|error| self.fail(error)).ok()?;
+        }
+        arena.room(len)
     }
 
     /// Send ids back now, from a destructor: without waiting, and without running anything of the host's.  Whether they went;

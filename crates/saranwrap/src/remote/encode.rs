@@ -133,7 +133,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn room(&self, len: usize) -> Option<Room> {
-        if len < LARGE { None } else { self.session.arena.room(len) }
+        if len < LARGE { None } else { self.session.link.room(&self.session.arena, len) }
     }
 
     fn place(&mut self, place: Place) {
