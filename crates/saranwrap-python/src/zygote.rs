@@ -119,7 +119,7 @@ pub(crate) fn await_birth(load: &Bound<'_, PyAny>, rehearse: &Bound<'_, PyAny>) 
             Asked::Birth(birth) if waiting.is_spare() => be_born(py, birth, &mut births)?,
             Asked::Birth(birth) => {
                 give_birth(py, birth, flaw.as_deref(), &mut births)?;
-                prepare_spare(rehearse, &mut births)?;
+                births.iter_mut().for_each(Births::note_birth);
             }
             Asked::Spare => prepare_spare(rehearse, &mut births)?,
         }

@@ -12,8 +12,8 @@
 //! waits for one in vain.
 //!
 //! From the first child on a zygote has a *spare*: a sibling that is forked ahead, reads the requests in its place, and becomes the
-//! child of the next one.  When that is gone the zygote forks another, while the child already works.  A spare says on the control
-//! socket that it is there, so that the parent knows of all the processes that it has to take the exit status of.
+//! child of the next one.  When that is gone the zygote forks another, as soon as the child has had time for its first words.  A spare
+//! says on the control socket that it is there, so that the parent knows of all the processes that it has to take the exit status of.
 
 mod births;
 

@@ -1,6 +1,7 @@
 //! What a zygote is asked, and what it does about that: the zygote's side, and that of its spare.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::{ASK_FORK, ASK_READY, DIRECTORY, LONGEST_REFUSAL, NO, NO_SPARE, SPARE, YES};
 use crate::error::{Error, Result};
@@ -8,12 +9,18 @@ use crate::sys::fd::{self, PollFd, PollFlags, Polled, poll};
 use crate::sys::inherit::{self, Placed};
 use crate::sys::process::{self, Following};
 
+/// How long after a birth the next spare is forked: what it takes until it stands ready would keep the new child and its parent from
+/// their first words, where there are few processors.  Births that follow each other faster than this do not wait for that.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// What a zygote is asked, as the zygote itself sees it, or its spare.
 #[derive(Debug)]
 pub struct Births {
     control: OwnedFd,
     parent: Option<OwnedFd>,
     spare: Spare,
+    /// When the last child was born, as far as that is known here.
+    last: Option<Instant>,
 }
 
 /// What there is of a spare.
@@ -21,6 +28,8 @@ pub struct Births {
 enum Spare {
     /// None: requests are read here.
     None,
+    /// None, and it is to be forked then.
+    Due(Instant),
     /// It reads the requests; this hangs up when it has gone, after a byte if it has become a child.
     Waits(OwnedFd),
     /// This process is one; this is the other end.
@@ -34,7 +43,7 @@ pub enum Asked {
     Ready(Answer),
     /// Fork.
     Birth(Birth),
-    /// Fork another spare: the last one has become a child.
+    /// Fork a spare: a child was born.
     Spare,
     /// A signal came: look after it and ask again.
     Interrupted,
@@ -64,7 +73,7 @@ impl Births {
         let failed = |error| Error::os("could not become a zygote", error);
         let control = inherit::take_stdin().map_err(failed)?;
         inherit::close_inherited().map_err(failed)?;
-        Ok(Self { control, parent: process::parent_pidfd(), spare: Spare::None })
+        Ok(Self { control, parent: process::parent_pidfd(), spare: Spare::None, last: None })
     }
 
     /// End this process when the parent does, until that is called off.  For the time before it waits.
@@ -77,6 +86,13 @@ impl Births {
     /// Whether this process is a spare: it does not fork, but becomes the child.
     pub fn is_spare(&self) -> bool {
         matches!(self.spare, Spare::Us(_))
+    }
+
+    /// In a zygote, after a birth: have another spare forked soon.
+    pub fn note_birth(&mut self) {
+        let now = Instant::now();
+        let follows = self.last.replace(now).is_some_and(|last| now < last + PAUSE);
+        self.spare = Spare::Due(if follows { now } else { now + PAUSE });
     }
 
     /// In a zygote, after the fork of a spare: leave the requests to that.
@@ -102,15 +118,20 @@ impl Births {
 
     /// Wait for something to do.
     pub fn next_asked(&mut self) -> Result<Asked> {
-        let asked_at = match &self.spare {
-            Spare::Waits(leash) => leash,
-            _ => &self.control,
+        let (asked_at, until) = match &self.spare {
+            Spare::Waits(leash) => (leash, None),
+            Spare::Due(then) => (&self.control, Some(*then)),
+            _ => (&self.control, None),
         };
         let mut fds = vec![PollFd::new(asked_at, PollFlags::IN)];
         fds.extend(self.parent.as_ref().map(|parent| PollFd::new(parent, PollFlags::IN)));
-        match poll(&mut fds, None) {
+        match poll(&mut fds, until) {
             Ok(Polled::Ready) => {}
-            Ok(_) => return Ok(Asked::Interrupted),
+            Ok(Polled::TimedOut) => {
+                self.spare = Spare::None;
+                return Ok(Asked::Spare);
+            }
+            Ok(Polled::Interrupted) => return Ok(Asked::Interrupted),
             Err(error) => return Err(Error::os("a zygote could not wait", error)),
         }
         if fds.get(1).is_some_and(|parent| !parent.revents().is_empty()) {
@@ -118,16 +139,29 @@ impl Births {
         }
         if let Spare::Waits(leash) = &self.spare {
             let became_child = matches!(rustix::io::read(leash, &mut [0]), Ok(1));
-            self.spare = Spare::None;
             // One that was killed may be killed again: the zygote itself serves the next request.
-            return Ok(if became_child { Asked::Spare } else { Asked::Interrupted });
+            self.spare = Spare::None;
+            if became_child {
+                self.note_birth();
+            }
+            return Ok(Asked::Interrupted);
         }
+        self.read()
+    }
+
+    fn read(&mut self) -> Result<Asked> {
         let mut bytes = [0; 1 + 4 * fd::MOST_FDS];
-        match fd::recv_message(&self.control, &mut bytes) {
-            Ok(Some((count, fds))) => Asked::read(&bytes[..count], fds),
+        let asked = match fd::recv_message(&self.control, &mut bytes) {
+            Ok(Some((count, fds))) => Asked::read(&bytes[..count], fds)?,
             // A parent that was killed with requests of ours unread resets the socket.
-            Ok(None) | Err(_) => Ok(Asked::End),
+            Ok(None) | Err(_) => return Ok(Asked::End),
+        };
+        if let (Asked::Birth(_), Spare::Due(_)) = (&asked, &self.spare) {
+            // It comes before the spare that the last child was to be followed by.
+            self.do_without_spare();
+            self.spare = Spare::None;
         }
+        Ok(asked)
     }
 }
 
