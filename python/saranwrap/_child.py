@@ -94,6 +94,8 @@ def _load(arguments: list[str]) -> str | None:
                 return f"cannot import {name!r}: {type(error).__name__}: {error}"
             _foresee_classes_of(name)
         sys.path[:] = before
+    if "logging" not in sys.modules:
+        _home.watch("logging")
     _rehearse()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -320,8 +320,14 @@ def when_loaded(name: str, call: Callable[[], None]) -> None:
     if module is not None and not getattr(module.__spec__, "_initializing", False):
         call()
         return
-    waiting: Any = next((f for f in sys.meta_path if isinstance(f, _Loading) and f.name == name), None)
-    if waiting is None:
-        waiting = _Loading(name)
-        sys.meta_path.insert(0, waiting)
-    waiting.then.append(call)
+    watch(name).then.append(call)
+
+
+def watch(name: str) -> _Loading:
+    """Look out for a module that is not loaded yet."""
+    for finder in sys.meta_path:
+        if isinstance(finder, _Loading) and finder.name == name:
+            return finder
+    watching = _Loading(name)
+    sys.meta_path.insert(0, watching)
+    return watching

@@ -44,6 +44,9 @@ def _kind(cls: type) -> str:
     return value or "object"
 
 
+# The flag of types that cannot be changed: those of the language.
+_IMMUTABLE = 1 << 8
+
 # Descriptions made ahead, with what they were made from; the values too, so that no other object takes the address of one.
 _described: dict[type, tuple[tuple[Any, ...], tuple[Any, ...], list[object]]] = {}
 
@@ -56,6 +59,9 @@ def foresee(cls: type) -> None:
 
 def _state(cls: type) -> tuple[Any, ...]:
     """What changes when such a class is changed, or any register of abstract base classes."""
+    if cls.__flags__ & _IMMUTABLE:
+        # Not to be looked through: a forked process would get a copy of each page that has one of its methods.
+        return (get_cache_token(),)
     space = raw_dict(cls)
     return get_cache_token(), tuple(space), tuple(map(id, space.values()))
 

@@ -92,7 +92,7 @@ def has_another_parent() -> bool:
 
 def name_of(session: Session, obj: Any) -> Named | None:
     """The (module, qualified name) under which the other side has `obj` too, or None."""
-    if _absent and id(obj) in _absent.get(session, ()):
+    if session.is_parent and _absent and id(obj) in _absent.get(session, ()):
         return None
     if isinstance(obj, type) and (name := _type_name(obj)) is not None:
         if obj in MAKERS_OF_CODE and not session.is_parent and id(obj) not in session.named:

@@ -110,6 +110,7 @@ pub(crate) fn await_birth(load: &Bound<'_, PyAny>, rehearse: &Bound<'_, PyAny>) 
     let flaw: Option<String> = load.call0()?.extract()?;
     following.end();
     note_loaded(py)?;
+    forking::fill_gaps(py);
     let mut births = Some(births);
     while let Some(waiting) = &mut births {
         match waiting.next_asked().map_err(fault)? {

@@ -4,6 +4,7 @@ pub mod signals;
 pub mod fd;
 pub mod process;
 pub mod descendants;
+pub mod heap;
 pub mod fork;
 pub mod inherit;
 pub mod shm;
