@@ -60,7 +60,9 @@ class Setting(NamedTuple):
 class _Kind:
     """What was started with the same interpreter under the same conditions."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: str) -> None:
+        # What a process of this kind inherits.
+        self.inherited = inherited
         self.started = 0
         self.zygote: Zygote | None = None
         # What the zygote was started with.
@@ -92,18 +94,25 @@ def start(how: Start, setting: Setting) -> Session:
     if how == "cold":
         return _cold(setting, "as it was told to")
     environ = environment() if setting.env is None else setting.env
+    outline = _outline(setting, environ, _modules(setting))
+    guessed = _lately(outline)
     # A zygote that has died since it was last used is found out about here, and another one may do.
-    for _ in range(2 if how == "warm" else 1):
-        kind, zygote = _zygote_for(how, setting, environ)
+    patience = 2 if how == "warm" else 1
+    while patience:
+        kind, zygote = guessed or _zygote_for(how, setting, environ, outline)
         if zygote is None:
             break
         try:
-            return _warm(kind, zygote, setting, environ)
+            session = _warm(kind, zygote, setting, environ, kind.inherited if guessed else None)
+            if session is not None:
+                return session
         except SaranwrapError as error:
             _give_up(kind, zygote, str(error))
             failure = error
+            patience -= 1
             if isinstance(error, Refused):
                 break
+        guessed = None
     if how == "warm":
         raise Refused(f"cannot start a warm child: {kind.why_cold}") from (failure if zygote is not None else None)
     return _cold(setting, kind.why_cold)
@@ -137,7 +146,10 @@ def _portable(how: Start, setting: Setting) -> Session:
     return _spawn(setting, [], "", "the portable child")
 
 
-def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str, str]]) -> Session:
+def _warm(
+    kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str, str]], inherited: str | None
+) -> Session | None:
+    """The child; None if `inherited` is given and is not what a process inherits that is started now."""
     try:
         zygote.ready()
     except Refused:
@@ -145,9 +157,12 @@ def _warm(kind: _Kind, zygote: Zygote, setting: Setting, environ: list[tuple[str
         kind.failures = _PATIENCE
         raise
     setup = _setup(setting, _changes(kind.environ, environ))
-    session = zygote.fork(setting.cwd, setup, setting.by_value, setting.trust, setting.transport, setting.says)
-    kind.failures = 0
-    _told[session] = "warm", ""
+    session = zygote.fork(
+        setting.cwd, setup, setting.by_value, setting.trust, setting.transport, setting.says, inherited
+    )
+    if session is not None:
+        kind.failures = 0
+        _told[session] = "warm", ""
     return session
 
 
@@ -171,13 +186,27 @@ def _setup(setting: Setting, changes: tuple[Any, ...] | None) -> tuple[Any, ...]
     return setting.path, setting.argv, setting.spin, changes, setting.concurrency, routed, language
 
 
-def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) -> tuple[_Kind, Zygote | None]:
-    """The kind of a child, and the zygote to fork for it; None when it is to start cold, for which the kind has the reason."""
-    # What can be imported here may not be there in another interpreter.
-    modules = () if setting.elsewhere else _preloaded
-    name = _name(setting, environ, modules)
+def _lately(outline: tuple[Any, ...]) -> tuple[_Kind, Zygote] | None:
+    """The kind with this outline that was used last, if it has a zygote. What a process inherits from here may have changed since."""
     with _lock:
-        kind = _kinds.setdefault(name, _Kind())
+        for name in reversed(_kinds):
+            kind = _kinds[name]
+            if name[:-1] == outline:
+                if kind.zygote is None or not kind.zygote.alive or kind.failures >= _PATIENCE:
+                    return None
+                _kinds.move_to_end(name)
+                return kind, kind.zygote
+    return None
+
+
+def _zygote_for(
+    how: Start, setting: Setting, environ: list[tuple[str, str]], outline: tuple[Any, ...]
+) -> tuple[_Kind, Zygote | None]:
+    """The kind of a child, and the zygote to fork for it; None when it is to start cold, for which the kind has the reason."""
+    inherited = attributes()
+    name = (*outline, inherited)
+    with _lock:
+        kind = _kinds.setdefault(name, _Kind(inherited))
         _kinds.move_to_end(name)
         kind.started += 1
         if kind.zygote is not None and not kind.zygote.alive:
@@ -185,7 +214,7 @@ def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) ->
         hopeless = kind.failures >= _PATIENCE and how != "warm"
         if kind.zygote is None and not hopeless and (how == "warm" or kind.started > 1):
             try:
-                kind.zygote = _make(setting, modules)
+                kind.zygote = _make(setting, _modules(setting))
                 kind.environ = environ
             except SaranwrapError as error:
                 kind.failures += 1
@@ -194,12 +223,30 @@ def _zygote_for(how: Start, setting: Setting, environ: list[tuple[str, str]]) ->
         return kind, None if hopeless else kind.zygote
 
 
-def _name(setting: Setting, environ: Iterable[tuple[str, str]], modules: tuple[str, ...]) -> tuple[Any, ...]:
-    """What has to be the same for a zygote to be as good as a new interpreter."""
-    early = frozenset(item for item in environ if item[0].startswith(_EARLY) or item[0] in _EARLY_NAMES)
+def _modules(setting: Setting) -> tuple[str, ...]:
+    # What can be imported here may not be there in another interpreter.
+    return () if setting.elsewhere else _preloaded
+
+
+def _outline(setting: Setting, environ: list[tuple[str, str]], modules: tuple[str, ...]) -> tuple[Any, ...]:
+    """What has to be the same for a zygote to be as good as a new interpreter, but for what that would inherit otherwise."""
     # Without modules to load, what is loaded does not depend on the path.
     path = tuple(setting.path) if modules else ()
-    return setting.program, setting.flags, early, modules, path, attributes()
+    return setting.program, setting.flags, _early(environ), modules, path
+
+
+# The last environment that was looked at, with what was found.
+_seen: tuple[list[tuple[str, str]], frozenset[tuple[str, str]]] = [], frozenset()
+
+
+def _early(environ: list[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The variables that matter before a zygote is ready."""
+    global _seen  # noqa: PLW0603  it is replaced as a whole
+    known, early = _seen
+    if environ != known:
+        early = frozenset(item for item in environ if item[0].startswith(_EARLY) or item[0] in _EARLY_NAMES)
+        _seen = environ, early
+    return early
 
 
 def _make(setting: Setting, modules: tuple[str, ...]) -> Zygote:
@@ -245,15 +292,14 @@ def preload(modules: Iterable[str], setting: Setting) -> None:
     except BaseException:
         zygote.close()
         raise
-    name = _name(setting, environ, wanted)
+    kind = _Kind(attributes())
+    kind.zygote, kind.environ = zygote, environ
     with _lock:
         _preloaded = wanted
-        for kind in _kinds.values():
-            _end(kind)
+        for other in _kinds.values():
+            _end(other)
         _kinds.clear()
-        _kinds[name] = _Kind()
-        _kinds[name].zygote = zygote
-        _kinds[name].environ = environ
+        _kinds[(*_outline(setting, environ, wanted), kind.inherited)] = kind
 
 
 def told(session: Session) -> tuple[str, str]:

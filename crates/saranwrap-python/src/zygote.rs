@@ -55,7 +55,8 @@ impl Zygote {
     }
 
     #[allow(clippy::too_many_arguments, reason = "each is one thing a process is started with")]
-    /// Fork it into a child and greet that; the arguments are those of `Session.spawn`.
+    /// Fork it into a child and greet that; the arguments are those of `Session.spawn`. None where `inherited` is given and is not
+    /// what `attributes` says now.
     fn fork(
         &self,
         py: Python<'_>,
@@ -65,11 +66,14 @@ impl Zygote {
         trust: bool,
         carrier: &str,
         says: [i64; 2],
-    ) -> PyResult<Py<Session>> {
+        inherited: Option<&str>,
+    ) -> PyResult<Option<Py<Session>>> {
         let (carrier, says) = (carrier_named(carrier)?, destinations(says));
-        let forked = py.detach(|| self.inner.fork(carrier, cwd.as_deref(), says));
-        let (child, link) = forked.map_err(|error| Fault::from(error).into_py(py))?;
-        greet(py, child, link, setup, by_value, trust)
+        let forked = py.detach(|| self.inner.fork(carrier, cwd.as_deref(), says, inherited));
+        match forked.map_err(|error| Fault::from(error).into_py(py))? {
+            Some((child, link)) => greet(py, child, link, setup, by_value, trust).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// End it. Its children go on.

@@ -101,7 +101,16 @@ impl Zygote {
     }
 
     /// Fork it into a child that starts in `cwd`, or where we are, with a link to it.
-    pub fn fork(&self, carrier: Carrier, cwd: Option<&Path>, says: Says) -> Result<(Child, Arc<Link>)> {
+    ///
+    /// `None` where `inherited` is given and is not what a process has that is started now ([`inherit::attributes`]).  That is looked at
+    /// while the child is on its way; it ends before it has heard anything.
+    pub fn fork(
+        &self,
+        carrier: Carrier,
+        cwd: Option<&Path>,
+        says: Says,
+        inherited: Option<&str>,
+    ) -> Result<Option<(Child, Arc<Link>)>> {
         let failed = |error| Error::os("could not prepare a child", error);
         let (ours, theirs) = fd::socketpair().map_err(failed)?;
         let (stderr, their_stderr) = fd::pipe().map_err(failed)?;
@@ -126,12 +135,17 @@ impl Zygote {
         drop(placed);
         // While the child is on its way.
         let beginning = Beginning::over(ours, Some(carrier));
+        let fits = inherited.is_none_or(|inherited| inherit::attributes() == inherited);
         let pid = self.born(&heard)?;
         drop(heard);
         let child = Child::of(pid).map_err(|error| Error::died("could not watch the child").because(error))?;
+        if !fits {
+            child.abort();
+            return Ok(None);
+        }
         let beginning = beginning.map_err(failed).inspect_err(|_| child.abort())?;
         let link = child.join(beginning, [stdout, Some(stderr)], says)?;
-        Ok((child, link))
+        Ok(Some((child, link)))
     }
 
     /// The process id.

@@ -73,8 +73,8 @@ fn inheritable() -> io::Result<Vec<i32>> {
 
 /// Below which number all descriptors of this process are, as the kernel tells it.
 fn room_for_descriptors() -> Option<i32> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("FDSize:"))?.trim().parse().ok()
+    let place = rustix::fs::open("/proc/self", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    read_at(&place, "status").lines().find_map(|line| line.strip_prefix("FDSize:"))?.trim().parse().ok()
 }
 
 /// The flags of a descriptor; `None` when nothing is open under that number.
