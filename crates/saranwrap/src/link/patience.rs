@@ -21,10 +21,10 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// With this bound, and at first with all of it.
+    /// With this bound, and at first with no more of it than a sleep costs: while a child starts there is more to do than to wait for
+    /// each other, such as to make the next one ready, and whoever looks has a processor that somebody else needs.
     pub(super) fn new(bound: Duration) -> Self {
-        let bound = nanos(bound);
-        Self { limit: AtomicU64::new(bound), bound: AtomicU64::new(bound) }
+        Self { limit: AtomicU64::new(nanos(bound.min(WAKING))), bound: AtomicU64::new(nanos(bound)) }
     }
 
     /// Another bound.
@@ -99,6 +99,16 @@ mod tests {
             patience.slept(Duration::from_micros(60));
         }
         assert_eq!(patience.limit(), BOUND);
+    }
+
+    #[test]
+    fn it_begins_with_what_a_sleep_costs() {
+        let patience = Patience::new(WAKING * 4);
+        assert_eq!(patience.limit(), WAKING);
+        for _ in 0..2 {
+            patience.slept(WAKING * 4);
+        }
+        assert_eq!(patience.limit(), WAKING * 4);
     }
 
     #[test]
