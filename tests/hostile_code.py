@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import sys
 import types
 
 import saranwrap
 from saranwrap import _valued, _values
 from saranwrap._native import OPS, ProxyBase, identity
 
+# What the portable child has instead; nothing in the native one. Nobody imports it, so it is found by a method of it.
+_AGENT = getattr(getattr(type(sys.stdout), "write", None), "__globals__", {})
+_AGENT = _AGENT if "LINK" in _AGENT else {}
+
 
 def _ask(proxy, op, *args):
     """A question that no honest proxy asks. What code is made of is named in it, which an honest child does not."""
+    if _AGENT:
+        target = _AGENT["id_of_any"](proxy)
+    else:
+        target = identity(proxy if isinstance(proxy, ProxyBase) else _valued.handle_of(proxy))[1]
+    return _ask_by_id(proxy, op, target, args)
+
+
+def _ask_by_id(proxy, op, target, args):
+    if _AGENT:
+        _AGENT["MAKERS_OF_CODE"] = frozenset()
+        return _AGENT["LINK"].ask(OPS[op], target, args)
     _values.MAKERS_OF_CODE = frozenset()
-    session, target, _ = identity(proxy if isinstance(proxy, ProxyBase) else _valued.handle_of(proxy))
-    return session.request(OPS[op], target, args)
+    return identity(proxy if isinstance(proxy, ProxyBase) else _valued.handle_of(proxy))[0].request(
+        OPS[op], target, args
+    )
+
+
+def _number_of(cls):
+    return _AGENT["number_of"](cls) if _AGENT else cls._saran_number_
 
 
 def through_the_globals(function, code):
@@ -46,7 +67,8 @@ def through_a_method_of_its_class(cls, code):
 
 
 def through_the_members_of_its_class(cls, code):
-    vars(cls)["method"].__builtins__["exec"](code)
+    members = _ask_by_id(cls, "getattr", _number_of(cls), ("__dict__",)) if _AGENT else vars(cls)
+    members["method"].__builtins__["exec"](code)
 
 
 def through_the_base_class(instance, code):
@@ -98,8 +120,7 @@ def by_the_way_to_copy_an_object(instance, code):
 
 def _ask_class(proxy, op, *args):
     """Of the class that the parent has for what stands behind `proxy`."""
-    session, _, _ = identity(proxy)
-    return session.request(OPS[op], type(proxy)._saran_number_, args)
+    return _ask_by_id(proxy, op, _number_of(type(proxy)), args)
 
 
 def through_the_members_of_its_type(function, code):
@@ -119,15 +140,19 @@ def through_the_members_of_the_type_of_all(nothing, function, code):
 
 def _name_everything():
     """Name every method and function to the parent, given or not, as a child with code of its own might."""
-    _values._function_name = lambda _session, function: (
-        "builtins",
-        f"object.{function.__name__}" if function.__name__.startswith("__get") else function.__name__,
-    )
+
+    def name(function):
+        return "builtins", f"object.{function.__name__}" if function.__name__.startswith("__get") else function.__name__
+
+    _values._function_name = lambda _session, function: name(function)
+    if _AGENT:
+        known = _AGENT["name_of"]
+        _AGENT["name_of"] = lambda obj: name(obj) if callable(obj) and not isinstance(obj, type) else known(obj)
 
 
 def _derive(instance, base, *overrides):
-    session, _, _ = identity(instance)
-    return session.mirror(session.request(OPS["subclass"], 0, ("Derived", (base,), overrides, ())))
+    number = _ask_by_id(instance, "subclass", 0, ("Derived", (base,), overrides, ()))
+    return _AGENT["mirror_of"](number) if _AGENT else identity(instance)[0].mirror(number)
 
 
 def through_a_class_that_it_derives(instance, code):
