@@ -7,16 +7,17 @@ use super::aliases::Aliases;
 use super::buffer::{Content, UntypedBuffer};
 use super::fault::{Fault, Result};
 use super::own::Export;
+use super::packed;
 use super::proxy::{Named, Proxy};
 use super::shared::Shared;
 use super::steps::Promised;
-use super::value::{BigInt, Value};
-use super::whole::Kind;
+use super::value::Value;
+use super::whole::{Kind, bignum};
 use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
 use crate::op::{Op, Request, Step};
 use crate::sys::numbers::Words;
-use crate::wire::packed::{self, Packing, Run};
+use crate::wire::packed::{Packing, Run};
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
 /// A value of which not all parts are here.
@@ -260,7 +261,7 @@ impl<'a> Decoder<'a> {
             other => {
                 let unknown = || Error::garbled(format!("tag {other} is not a value's"));
                 let run = self.reader.run_of(Packing::of_tag(other).ok_or_else(unknown)?)?;
-                return Ok(Begun::Value(Value::Tuple(numbers(run))));
+                return Ok(Begun::Value(Value::Tuple(packed::values(run))));
             }
         };
         Ok(Begun::Open(kind, count))
@@ -269,7 +270,7 @@ impl<'a> Decoder<'a> {
     /// A list that came as one run of numbers.
     fn whole_list(&mut self, run: Run<'_>) -> Result<Begun> {
         let loan = self.loan.take();
-        self.whole(Kind::List, loan, numbers(run)).map(Begun::Value)
+        self.whole(Kind::List, loan, packed::values(run)).map(Begun::Value)
     }
 
     /// A value of which all parts are here.
@@ -491,22 +492,4 @@ impl<'a> Decoder<'a> {
 /// How many arguments of an op stand before the array of those of the call that it makes.
 fn before_arguments(op: Op) -> usize {
     usize::from(op != Op::Call)
-}
-
-fn numbers(run: Run<'_>) -> Vec<Value> {
-    match run.packing() {
-        Packing::Float64 => run.numbers().map(|number| Value::Float(packed::float(number))).collect(),
-        _ => run.numbers().map(|number| Value::Int(packed::integer(number).into())).collect(),
-    }
-}
-
-/// What an integer of any size is here.
-fn bignum(negative: bool, magnitude: &[u8]) -> Value {
-    let significant = magnitude.iter().position(|&byte| byte != 0).unwrap_or(magnitude.len());
-    let magnitude = &magnitude[significant..];
-    if magnitude.len() > 16 || (magnitude.len() == 16 && magnitude[0] >= 0x80) {
-        return Value::BigInt(BigInt { negative, magnitude: magnitude.to_vec() });
-    }
-    let value = magnitude.iter().fold(0i128, |value, &byte| value << 8 | i128::from(byte));
-    Value::Int(if negative { !value } else { value })
 }

@@ -6,6 +6,7 @@ use super::buffer::{Layout, UntypedBuffer};
 use super::fault::{Fault, Result};
 use super::freight::{Freight, Kept, Lasting};
 use super::own::Own;
+use super::packed;
 use super::pipeline::Naming;
 use super::proxy::{Named, Proxy};
 use super::raised::Raised;
@@ -13,7 +14,6 @@ use super::shared::Shared;
 use super::value::{Array, Value};
 use crate::arena::{Place, Room};
 use crate::sys::numbers::{self, Element};
-use crate::wire::packed::MANY;
 use crate::wire::{MAX_DEPTH, Writer, tag};
 
 /// Containers by value have a loan number from here on: nothing is lent, and the other side has a copy of its own.
@@ -191,21 +191,13 @@ impl<'a> Encoder<'a> {
     /// A new list of integers; many of them as one run.
     pub fn integers(&mut self, items: &[i64]) {
         self.container(tag::LIST);
-        if items.len() >= MANY {
-            return self.out.integers(items);
-        }
-        self.out.array(items.len());
-        items.iter().for_each(|&item| self.int(item));
+        packed::integers(items, self.out);
     }
 
     /// A new list of floats; many of them as one run.
     pub fn floats(&mut self, items: &[f64]) {
         self.container(tag::LIST);
-        if items.len() >= MANY {
-            return self.out.floats(items);
-        }
-        self.out.array(items.len());
-        items.iter().for_each(|&item| self.float(item));
+        packed::floats(items, self.out);
     }
 
     /// A new dict of so many pairs, each a key and its value, which follow.
@@ -326,7 +318,7 @@ impl<'a> Encoder<'a> {
     fn compound<'v>(&mut self, value: &'v Value) -> Result<Rest<'v>> {
         let items: &[Value] = match value {
             Value::Tuple(items) => {
-                if self.packed(items) {
+                if packed::write(items, self.out) {
                     return Ok(Rest::Items([].iter()));
                 }
                 self.tuple(items.len());
@@ -334,7 +326,7 @@ impl<'a> Encoder<'a> {
             }
             Value::List(items) => {
                 self.container(tag::LIST);
-                if self.packed(items) {
+                if packed::write(items, self.out) {
                     return Ok(Rest::Items([].iter()));
                 }
                 self.tuple(items.len());
@@ -364,23 +356,6 @@ impl<'a> Encoder<'a> {
             other => return Err(Fault::mismatch(format!("{} cannot be sent", other.kind()))),
         };
         Ok(Rest::Items(items.iter()))
-    }
-
-    /// Write the items as one run, if they are many integers of 64 bits, or many floats, and nothing else.
-    fn packed(&mut self, items: &[Value]) -> bool {
-        if items.len() < MANY {
-            return false;
-        }
-        let integer = |item: &Value| if let Value::Int(item) = item { i64::try_from(*item).ok() } else { None };
-        let float = |item: &Value| if let Value::Float(item) = item { Some(*item) } else { None };
-        if let Some(integers) = items.iter().map(integer).collect::<Option<Vec<_>>>() {
-            self.out.integers(&integers);
-        } else if let Some(floats) = items.iter().map(float).collect::<Option<Vec<_>>>() {
-            self.out.floats(&floats);
-        } else {
-            return false;
-        }
-        true
     }
 
     fn array(&mut self, array: &Array) -> Result<()> {

@@ -18,6 +18,7 @@ mod buffer;
 mod tuples;
 mod own;
 mod proxy;
+mod packed;
 mod freight;
 mod encode;
 mod aliases;

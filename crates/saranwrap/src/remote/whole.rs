@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::fault::Result;
 use super::proxy::Proxy;
 use super::raised::{Frame, Raised};
-use super::value::{Array, Known, Value};
+use super::value::{Array, BigInt, Known, Value};
 use crate::error::{Error, Result as LinkResult};
 
 /// What a value that is made of others is.
@@ -151,4 +151,15 @@ fn pairs_of(pairs: Vec<Value>) -> LinkResult<Vec<(String, Value)>> {
 fn texts_of(value: Value) -> Vec<String> {
     let Value::Tuple(items) = value else { return Vec::new() };
     items.into_iter().filter_map(|item| if let Value::Str(text) = item { Some(text) } else { None }).collect()
+}
+
+/// What an integer of any size is here.
+pub(super) fn bignum(negative: bool, magnitude: &[u8]) -> Value {
+    let significant = magnitude.iter().position(|&byte| byte != 0).unwrap_or(magnitude.len());
+    let magnitude = &magnitude[significant..];
+    if magnitude.len() > 16 || (magnitude.len() == 16 && magnitude[0] >= 0x80) {
+        return Value::BigInt(BigInt { negative, magnitude: magnitude.to_vec() });
+    }
+    let value = magnitude.iter().fold(0i128, |value, &byte| value << 8 | i128::from(byte));
+    Value::Int(if negative { !value } else { value })
 }
