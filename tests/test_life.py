@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import weakref
 
 import pytest
 import saranwrap
@@ -106,6 +109,65 @@ def test_a_hundred_thousand_objects_leave_nothing():
         assert after["object_count"] == before["object_count"]
         assert after["memory"] - before["memory"] < 8 << 20
         assert child._session.counts()[1] < 100
+
+
+@pytest.fixture
+def shelf():
+    """A list in the child, of objects that it keeps."""
+    with saranwrap.Child() as child:
+        yield child.wrap_module("builtins").eval("[type('Thing', (), {'number': n})() for n in range(20)]")
+
+
+def test_a_proxy_that_dies_is_not_found_by_what_its_end_brings_about(shelf):
+    """Its object is asked for by a callback that runs while it dies, and by a finalizer that runs while it is collected."""
+    found = []
+    thing = shelf[3]
+    watch = weakref.ref(thing, lambda _: found.append(shelf[3]))
+    del thing
+    assert watch() is None
+    assert found[0].number == 3
+    assert found.pop() is shelf[3]
+
+    class Last:
+        def __init__(self):
+            self.thing, self.itself = shelf[5], self
+
+        def __del__(self):
+            found.append(shelf[5])
+
+    Last()
+    gc.collect()
+    assert found[0].number == 5
+    assert found[0] is shelf[5]
+    # What was saved in this way dies like any other.
+    found.clear()
+    gc.collect()
+    assert shelf[5].number == 5
+
+
+def test_each_object_has_one_proxy_while_threads_take_and_drop_them(shelf):
+    wrong = []
+
+    def take_and_drop(seed):
+        chance = random.Random(seed)
+        for _ in range(300):
+            place = chance.randrange(20)
+            one, other = shelf[place], shelf[place]
+            if one is not other or one.number != place:
+                wrong.append(place)
+            if chance.random() < 0.2:
+                # It goes when the collector finds it, in any thread.
+                cycle = [one]
+                cycle.append(cycle)
+            if chance.random() < 0.05:
+                gc.collect()
+
+    threads = [threading.Thread(target=take_and_drop, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_callbacks_given_to_the_child_are_released_too():

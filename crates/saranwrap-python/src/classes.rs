@@ -127,6 +127,6 @@ fn make<'py>(session: &Bound<'py, Session>, id: u64, mirror: &Bound<'py, Mirror>
     if let Some(live) = session.get().live(py, id) {
         return Ok(live.into_any());
     }
-    session.get().remember(id, &made)?;
+    session.get().remember(id, made.cast()?);
     Ok(made)
 }

@@ -29,6 +29,7 @@ mod host;
 mod hub;
 mod iterator;
 mod kinds;
+mod living;
 mod loans;
 mod mirror;
 mod names;

@@ -109,12 +109,9 @@ impl Proxy {
 impl Drop for Proxy {
     /// Queue the id; it rides on the next frame. Nothing is sent from a destructor.
     fn drop(&mut self) {
-        let count = self.count.load(Ordering::Relaxed);
-        // Another one may have taken its place.
-        if count > 0 {
-            let place = self.stand.spot();
-            place.session.get().give_back(place.id, count, self.held_at.load(Ordering::Relaxed));
-        }
+        let (count, held_at) = (self.count.load(Ordering::Relaxed), self.held_at.load(Ordering::Relaxed));
+        let place = self.stand.spot();
+        place.session.get().give_back(place.id, count, held_at);
     }
 }
 
@@ -312,8 +309,9 @@ pub(crate) fn move_root(proxy: &Bound<'_, Proxy>, successor: &Bound<'_, Proxy>) 
     let (Stand::Movable(old), Stand::Movable(new)) = (&proxy.get().stand, &successor.get().stand) else {
         return Ok(());
     };
-    let place = new.now();
-    place.session.get().remember(place.id, proxy)?;
+    let (before, place) = (old.now(), new.now());
+    before.session.get().part_from(before.id, proxy);
+    place.session.get().remember(place.id, proxy);
     proxy.get().count.store(successor.get().count.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     old.move_to(place);
     Ok(())

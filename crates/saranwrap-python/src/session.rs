@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use saranwrap::arena::Arena;
 use saranwrap::child::Child;
 use saranwrap::error::{Error, Kind};
@@ -21,6 +21,7 @@ use crate::fault::{Fault, Result};
 use crate::greeting;
 use crate::host::PyHost;
 use crate::kinds::Kinds;
+use crate::living::Living;
 use crate::loans::Key;
 use crate::mirror::Mirror;
 use crate::proxy::Proxy;
@@ -46,7 +47,7 @@ pub(crate) struct Session {
     pub(crate) child: Option<Arc<Child>>,
     exports: Mutex<Exports>,
     /// The live proxy of each id.
-    imports: Mutex<NumberMap<Py<PyWeakrefReference>>>,
+    imports: Mutex<Living>,
     mirrors: Mutex<NumberMap<Py<Mirror>>>,
     /// From a mirror's address back to its class number.
     mirror_ids: Mutex<AddressMap<usize, u64>>,
@@ -431,20 +432,26 @@ impl Session {
     }
 
     pub(crate) fn live<'py>(&self, py: Python<'py>, id: u64) -> Option<Bound<'py, Proxy>> {
-        let reference = lock(&self.imports).get(&id).map(|reference| reference.clone_ref(py))?;
-        reference.bind(py).upgrade()?.cast_into::<Proxy>().ok()
+        lock(&self.imports).find(py, id)
     }
 
-    pub(crate) fn remember(&self, id: u64, proxy: &Bound<'_, PyAny>) -> PyResult<()> {
-        let reference = PyWeakrefReference::new(proxy)?.unbind();
-        let replaced = lock(&self.imports).insert(id, reference);
-        drop(replaced);
-        Ok(())
+    pub(crate) fn remember(&self, id: u64, proxy: &Bound<'_, Proxy>) {
+        lock(&self.imports).insert(id, proxy);
     }
 
-    /// A proxy died. Called from a destructor: only queues.
+    /// The proxy stands for something else from now on.
+    pub(crate) fn part_from(&self, id: u64, proxy: &Bound<'_, Proxy>) {
+        lock(&self.imports).part_from(id, proxy);
+    }
+
+    /// A proxy dies. Called from its destructor: only queues what it was given, if it has that still.
     pub(crate) fn give_back(&self, id: u64, count: u64, held_at: u64) {
-        if self.forked.load(Ordering::Relaxed) {
+        // A proxy may outlive the interpreter.
+        if Python::try_attach(|py| lock(&self.imports).dies(Some(py), id)).is_none() {
+            lock(&self.imports).dies(None, id);
+        }
+        // Another one may have taken its place.
+        if count == 0 || self.forked.load(Ordering::Relaxed) {
             return;
         }
         let many = {
@@ -453,17 +460,6 @@ impl Session {
             queued.len() >= MANY_RELEASES
         };
         self.ahead.given_back(held_at);
-        // A proxy may outlive the interpreter. Then nobody asks for the live ones any more.
-        Python::try_attach(|py| {
-            let gone = {
-                let mut imports = lock(&self.imports);
-                match imports.get(&id) {
-                    Some(reference) if reference.bind(py).upgrade().is_none() => imports.remove(&id),
-                    _ => None,
-                }
-            };
-            drop(gone);
-        });
         // While something is read ahead they wait for the next frame: what the reader has taken must be known before an object ends.
         if many && !self.ahead.is_reading() {
             let releases = self.take_queued();

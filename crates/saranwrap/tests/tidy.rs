@@ -15,6 +15,7 @@ const UNSAFE: &[&str] = &[
     "crates/saranwrap/src/sys/",
     "crates/saranwrap-python/src/buffer.rs",
     "crates/saranwrap-python/src/forking.rs",
+    "crates/saranwrap-python/src/living.rs",
     "crates/saranwrap-python/src/numbers.rs",
 ];
 
