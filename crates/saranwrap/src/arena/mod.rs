@@ -271,7 +271,7 @@ impl Arena {
     /// What this side has to give back: ids and counts for a Release.
     pub fn take_given_back(&self) -> Vec<(u64, u64)> {
         // This is asked with each frame, and hardly ever there is anything.
-        if !self.waits.swap(false, Ordering::Acquire) {
+        if !self.waits.load(Ordering::Acquire) || !self.waits.swap(false, Ordering::Acquire) {
             return Vec::new();
         }
         let mut given_back = lock(&self.given_back);

@@ -69,12 +69,14 @@ pub struct Producer<M> {
     tail: u64,
     /// The head as it was last seen: there is at least this much room.
     head: u64,
+    /// What the hint says.
+    cpu: u64,
 }
 
 impl<M: Memory> Producer<M> {
     /// The end that writes to a fresh lane.
     pub fn new(memory: M) -> Self {
-        Self { memory, tail: 0, head: 0 }
+        Self { memory, tail: 0, head: 0, cpu: 0 }
     }
 
     /// Write as much of `parts`, one after the other, as there is room for; how much that was.  When not all of it went, the consumer
@@ -94,6 +96,15 @@ impl<M: Memory> Producer<M> {
         self.memory.store(Word::Tail, self.tail);
         self.memory.fence();
         Ok((written, self.raised(Word::Asleep)))
+    }
+
+    /// Say which processor this end runs on, when that has changed: the consumer looks at the line that the hint is in, and takes it away
+    /// from whoever is about to write the tail.
+    pub fn run_on(&mut self, cpu: u64) {
+        if self.cpu != cpu {
+            self.cpu = cpu;
+            self.memory.store(Word::Cpu, cpu);
+        }
     }
 
     /// Whether there is room; asked by who was told that there is none.
@@ -120,7 +131,9 @@ impl<M: Memory> Producer<M> {
         let count = room.min(part.len());
         let (first, second) = part[..count].split_at(count.min(self.until_the_end()));
         self.memory.copy_in(place(&self.memory, self.tail), first);
-        self.memory.copy_in(0, second);
+        if !second.is_empty() {
+            self.memory.copy_in(0, second);
+        }
         self.tail += count as u64;
         Ok(count)
     }
@@ -180,7 +193,9 @@ impl<M: Memory> Consumer<M> {
         let at = place(&self.memory, self.head);
         let (first, second) = into.split_at_mut(into.len().min(self.memory.capacity() - at));
         self.memory.copy_out(at, first);
-        self.memory.copy_out(0, second);
+        if !second.is_empty() {
+            self.memory.copy_out(0, second);
+        }
         self.head += into.len() as u64;
     }
 

@@ -149,7 +149,7 @@ impl Transport for Ring {
     fn send(&self, parts: &[IoSlice<'_>]) -> Result<usize> {
         let (sent, wake) = {
             let mut outbound = self.outbound();
-            outbound.memory().store(Word::Cpu, process::current_cpu());
+            outbound.run_on(process::current_cpu());
             outbound.write(parts.iter().map(|part| &**part))?
         };
         let whole = parts.iter().map(|part| part.len()).sum::<usize>();
@@ -161,7 +161,7 @@ impl Transport for Ring {
 
     fn receive(&self, into: &mut Vec<Frame>) -> Result<Received> {
         let mut inbound = self.inbound();
-        if self.parked.swap(false, Ordering::Relaxed) {
+        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed) {
             inbound.consumer.unpark();
             // Before the memory is looked at: what was written before the end still counts.
             inbound.ended |= self.silence()?;
