@@ -323,6 +323,7 @@ GARBLED = {
     "ARGUMENT that the call had not": Tag(lie.ARGUMENT, 9),
     "PROMISE outside of a pipeline": Tag(lie.PROMISE, 0),
     "MINE with a part too few": Tag(lie.MINE, [3]),
+    "MINE with a part too many": Tag(lie.MINE, [3, 4, [], 5]),
     "MINE of texts": Tag(lie.MINE, ["a", "b"]),
     "LIST with a part too many": Tag(lie.LIST, [1, [], 2]),
     "BYTEARRAY of a text": Tag(lie.BYTEARRAY, [1, "text"]),
@@ -699,6 +700,13 @@ def test_a_class_by_hand(liar):
     assert str(thing) == "the thing"
 
 
+def test_a_class_that_comes_with_its_object(liar):
+    session = liar(hello(), *answer(Tag(lie.MINE, [5, 9, description()])), ["forever", cbor("the thing").hex()])
+    thing = use(session)
+    assert type(thing).__name__ == "Thing"
+    assert str(thing) == "the thing"
+
+
 FALSE_DESCRIPTIONS = {
     "a number": 5,
     "a text": "a description!",
@@ -741,12 +749,16 @@ FALSE_DESCRIPTIONS = {
 }
 
 
+@pytest.mark.parametrize("way", ["asked for", "along with its object"])
 @pytest.mark.parametrize("name", FALSE_DESCRIPTIONS)
-def test_a_class_that_is_none(liar, name):
+def test_a_class_that_is_none(liar, name, way):
     """Either there is an error, or a proxy of a class with odd names; asking it something is harmless then."""
     told = FALSE_DESCRIPTIONS[name]
     told = description(**told) if isinstance(told, dict) else told
-    session = liar(hello(), *answer(OBJECT), *answer(told), FOREVER)
+    if way == "asked for":
+        session = liar(hello(), *answer(OBJECT), *answer(told), FOREVER)
+    else:
+        session = liar(hello(), *answer(Tag(lie.MINE, [5, 9, told])), FOREVER)
     thing = None
     try:
         thing = use(session)

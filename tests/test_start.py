@@ -334,6 +334,10 @@ def test_classes_of_a_preloaded_module_are_described_before_the_fork(module):
         foreseen = child.wrap_module("saranwrap._mirrors")._described
         classes = child.wrap_module(name)
         assert classes.Plain in foreseen
+        before = saranwrap.status(classes)["requests"]
+        plain = classes.Plain()
+        # That, and to ask how many there were. What the class is like comes along.
+        assert saranwrap.status(plain)["requests"] == before + 2
         assert not hasattr(type(classes.Plain()), "__len__")
         assert classes.Plain().size == 3
         # What was described is not what it is by now.

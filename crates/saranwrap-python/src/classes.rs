@@ -18,16 +18,35 @@ use crate::session::Session;
 
 /// The mirror of a class, described by the other side the first time it is met.
 pub(crate) fn mirror<'py>(session: &Bound<'py, Session>, class: u64) -> Result<Bound<'py, Mirror>> {
-    let py = session.py();
-    let find = || session.get().mirrors().get(&class).map(|mirror| mirror.bind(py).clone());
-    if let Some(mirror) = find() {
+    if let Some(mirror) = known(session, class) {
         return Ok(mirror);
     }
     let description = Session::ask(session, Op::Describe, class, &[])?;
+    learn(session, class, &description)
+}
+
+/// The other side has described a class before it was asked.
+pub(crate) fn foretold(session: &Bound<'_, Session>, class: u64, description: &Bound<'_, PyAny>) -> Result<()> {
+    match known(session, class) {
+        Some(_) => Ok(()),
+        None => learn(session, class, description).map(drop),
+    }
+}
+
+fn known<'py>(session: &Bound<'py, Session>, class: u64) -> Option<Bound<'py, Mirror>> {
+    session.get().mirrors().get(&class).map(|mirror| mirror.bind(session.py()).clone())
+}
+
+fn learn<'py>(
+    session: &Bound<'py, Session>,
+    class: u64,
+    description: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, Mirror>> {
+    let py = session.py();
     let made =
         names::MAKE_MIRROR.get(py)?.call1((session, class, description)).map_err(|error| senseless(py, error))?;
     // Another thread may have met the same class while we asked; its mirror stays the only one.
-    if let Some(mirror) = find() {
+    if let Some(mirror) = known(session, class) {
         return Ok(mirror);
     }
     let (made, answer): (Bound<'_, PyAny>, Bound<'_, PyAny>) = made.extract()?;

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use saranwrap::agent::{self, Native};
 use saranwrap::child::{Carrier, Child, Command, GREETING, adopt_link};
-use saranwrap::error::Kind;
+use saranwrap::error::{Error, Kind};
 use saranwrap::link::{Link, Side};
 use saranwrap::message::Hello;
 use saranwrap::wire::{Reader, Writer};
@@ -26,6 +26,9 @@ use crate::names;
 use crate::session::Session;
 use crate::stopping;
 use crate::voices::destinations;
+
+/// What a parent says in its Hello that hears descriptions of classes along with their objects; with a 1.
+const FORETOLD: &str = "foretold";
 
 /// What carries the frames, by its name.
 pub(crate) fn carrier_named(name: &str) -> PyResult<Carrier> {
@@ -54,6 +57,8 @@ pub(crate) fn greet(
         class.get(py)?;
     }
     let mut extra = Writer::new();
+    extra.text(FORETOLD);
+    extra.u64(1);
     extra.text("setup");
     let key = (session.as_ptr() as usize, 0);
     // What is lent here must not be found by another session that has this one's address later.
@@ -99,6 +104,16 @@ fn told_of_itself(extra: &[u8]) -> Vec<(String, String)> {
         told.push((key.to_owned(), value.to_owned()));
     }
     told
+}
+
+/// Read what a parent says up to its setup; whether it hears descriptions ahead.
+fn has_foretold(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    let said = reader.text("setup")? == FORETOLD;
+    if said {
+        reader.u64(FORETOLD)?;
+        reader.text("setup")?;
+    }
+    Ok(said)
 }
 
 /// What this side says of itself: that it is the native child, and in which interpreter it lives.
@@ -175,7 +190,8 @@ pub(crate) fn adopt(py: Python<'_>) -> PyResult<(Py<Session>, Py<PyAny>, i32)> {
     let key = (session.as_ptr() as usize, 0);
     let _scope = Scope::enter(key);
     let mut reader = Reader::new(&theirs.extra);
-    reader.text("setup").map_err(|error| Fault::from(error).into_py(py))?;
+    let foretold = has_foretold(&mut reader).map_err(|error| Fault::from(error).into_py(py))?;
+    session.get().foretells.store(foretold, Ordering::Relaxed);
     let setup = Decoder::new(&session, reader, key).value().map_err(|fault| fault.into_py(py))?;
     let setup = setup.unbind();
     // It stays open as long as this process lives, whoever uses it.

@@ -49,6 +49,7 @@ names! {
     REMOTE_TYPE = "saranwrap._remote"."RemoteType";
     MAKE_MIRROR = "saranwrap._mirrors"."make";
     DESCRIBE = "saranwrap._mirrors"."describe";
+    FORESEEN = "saranwrap._mirrors"."foreseen";
     SUBCLASS = "saranwrap._host"."subclass";
     LOCAL_LOOKUP = "saranwrap._remote"."local_lookup";
     OBJECT_PROXY = "saranwrap._members"."ObjectProxy";

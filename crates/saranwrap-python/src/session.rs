@@ -79,6 +79,8 @@ pub(crate) struct Session {
     /// Whether containers are given to the other side rather than lent: it is a Rust program, where nothing can become of them that
     /// would have to be told.
     pub(crate) gives_away: AtomicBool,
+    /// Whether the other side, which said so, hears what was described ahead of a class along with the first object of it.
+    pub(crate) foretells: AtomicBool,
 }
 
 #[pymethods]
@@ -347,6 +349,7 @@ impl Session {
             limits: OnceLock::new(),
             peer: OnceLock::new(),
             gives_away: AtomicBool::new(false),
+            foretells: AtomicBool::new(false),
         };
         Bound::new(py, session)
     }

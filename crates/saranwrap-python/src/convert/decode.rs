@@ -335,9 +335,16 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     fn mine(&mut self) -> Result<Bound<'py, PyAny>> {
-        self.pair("reference")?;
+        let parts = self.reader.array("reference")?;
+        if !(2..=3).contains(&parts) {
+            return Err(Error::garbled(format!("reference has {parts} parts instead of 2 or 3")).into());
+        }
         let id = self.reader.u64("id")?;
         let class = self.reader.u64("class")?;
+        if parts == 3 {
+            let description = self.value()?;
+            classes::foretold(self.session, class, &description)?;
+        }
         classes::proxy(self.session, id, class)
     }
 

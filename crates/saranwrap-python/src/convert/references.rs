@@ -1,5 +1,7 @@
 //! Python object -> wire: what crosses by reference, by name, by its parts or by pickle.
 
+use std::sync::atomic::Ordering;
+
 use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFunction, PyNotImplemented, PyTraceback, PyTuple, PyType};
@@ -99,12 +101,24 @@ impl<'py> Encoder<'_, 'py> {
         if kinds::kind(self.session, object)?.has_value {
             return self.valued(object);
         }
+        let foreseen = self.foreseen(object)?;
         let (id, class) = self.give(object);
         self.out.tag(tag::MINE);
-        self.out.array(2);
+        self.out.array(2 + usize::from(foreseen.is_some()));
         self.out.u64(id);
         self.out.u64(class);
-        Ok(())
+        foreseen.map_or(Ok(()), |description| self.value(&description))
+    }
+
+    /// What was described ahead of the object's class, if the other side has not met that yet and hears of it with the object. It would
+    /// ask next.
+    fn foreseen(&self, object: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>> {
+        let (class, session) = (object.get_type(), self.session.get());
+        if !session.foretells.load(Ordering::Relaxed) || session.exports().has_pinned(&class) {
+            return Ok(None);
+        }
+        let description = names::FORESEEN.get(object.py())?.call1((class,))?;
+        Ok((!description.is_none()).then_some(description))
     }
 
     /// An instance of a subclass of an immutable built-in: by reference, with the value that it has as one.
