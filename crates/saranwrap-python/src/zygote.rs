@@ -193,8 +193,10 @@ fn prepare_spare(rehearse: &Bound<'_, PyAny>, births: &mut Option<Births>) -> Py
         Ok(None) => {
             drop(ours);
             waiting.be_spare(theirs);
-            // What fails in a rehearsal fails again when it counts.
-            let _ = rehearse.call0();
+            if !waiting.is_asked() {
+                // What fails in a rehearsal fails again when it counts.
+                let _ = rehearse.call0();
+            }
         }
         Ok(Some(_)) => waiting.leave_to_spare(ours),
         Err(_) => waiting.do_without_spare(),

@@ -4,7 +4,7 @@
 //! Sleeping and being woken costs tens of microseconds, looking costs a processor.  The rule is that of KVM's halt polling: a wait
 //! that slept, and would have been over within the bound, doubles the limit; one that took longer halves it, down to nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How much longer a wait takes that sleeps: a wait that is over this long after the bound would have been over within it.
@@ -13,22 +13,30 @@ const WAKING: Duration = Duration::from_micros(50);
 /// What is shorter than this is not worth a look.
 const LEAST: Duration = Duration::from_micros(2);
 
+/// How long to look until it is known better, and how many sleeps that takes.  While a child starts each side has much to do between its
+/// words, and whoever looks has a processor that somebody else needs, such as the one who makes the next child ready.
+const AT_FIRST: Duration = Duration::from_micros(20);
+const YOUTH: u32 = 8;
+
 /// How long to look, as far as is known now.
 #[derive(Debug)]
 pub(super) struct Patience {
     limit: AtomicU64,
     bound: AtomicU64,
+    /// The sleeps so far, up to the end of its youth.
+    sleeps: AtomicU32,
 }
 
 impl Patience {
-    /// With this bound, and at first with no more of it than a sleep costs: while a child starts there is more to do than to wait for
-    /// each other, such as to make the next one ready, and whoever looks has a processor that somebody else needs.
+    /// With this bound.
     pub(super) fn new(bound: Duration) -> Self {
-        Self { limit: AtomicU64::new(nanos(bound.min(WAKING))), bound: AtomicU64::new(nanos(bound)) }
+        let bound = nanos(bound);
+        Self { limit: AtomicU64::new(bound), bound: AtomicU64::new(bound), sleeps: AtomicU32::new(0) }
     }
 
-    /// Another bound.
+    /// Another bound, from whoever knows better.
     pub(super) fn set_bound(&self, bound: Duration) {
+        self.sleeps.store(YOUTH, Ordering::Relaxed);
         self.bound.store(nanos(bound), Ordering::Relaxed);
         self.limit.store(nanos(bound), Ordering::Relaxed);
     }
@@ -40,6 +48,11 @@ impl Patience {
 
     /// How long to look.
     pub(super) fn limit(&self) -> Duration {
+        let limit = self.learnt();
+        if self.sleeps.load(Ordering::Relaxed) < YOUTH { limit.min(AT_FIRST) } else { limit }
+    }
+
+    fn learnt(&self) -> Duration {
         Duration::from_nanos(self.limit.load(Ordering::Relaxed))
     }
 
@@ -47,7 +60,10 @@ impl Patience {
     pub(super) fn slept(&self, waited: Duration) {
         let bound = Duration::from_nanos(self.bound.load(Ordering::Relaxed));
         let limit =
-            if waited <= bound + WAKING { (self.limit() * 2).max(bound / 4).min(bound) } else { self.limit() / 2 };
+            if waited <= bound + WAKING { (self.learnt() * 2).max(bound / 4).min(bound) } else { self.learnt() / 2 };
+        if self.sleeps.load(Ordering::Relaxed) < YOUTH {
+            self.sleeps.fetch_add(1, Ordering::Relaxed);
+        }
         self.limit.store(if limit < LEAST { 0 } else { nanos(limit) }, Ordering::Relaxed);
     }
 }
@@ -88,6 +104,7 @@ mod tests {
     #[test]
     fn long_waits_are_not_looked_at_and_short_ones_are_again() {
         let patience = Patience::new(BOUND);
+        patience.set_bound(BOUND);
         assert_eq!(patience.limit(), BOUND);
         for _ in 0..10 {
             patience.slept(Duration::from_secs(1));
@@ -102,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_with_what_a_sleep_costs() {
-        let patience = Patience::new(WAKING * 4);
-        assert_eq!(patience.limit(), WAKING);
-        for _ in 0..2 {
-            patience.slept(WAKING * 4);
+    fn nobody_looks_long_before_it_is_known_to_pay() {
+        let patience = Patience::new(BOUND);
+        for _ in 0..YOUTH {
+            assert_eq!(patience.limit(), AT_FIRST);
+            patience.slept(BOUND);
         }
-        assert_eq!(patience.limit(), WAKING * 4);
+        assert_eq!(patience.limit(), BOUND);
     }
 
     #[test]

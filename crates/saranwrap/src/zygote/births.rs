@@ -111,6 +111,11 @@ impl Births {
         self.tell(NO_SPARE);
     }
 
+    /// Whether a request waits already: there is no time to get ready for it.
+    pub fn is_asked(&self) -> bool {
+        matches!(poll(&mut [PollFd::new(&self.control, PollFlags::IN)], Some(Instant::now())), Ok(Polled::Ready))
+    }
+
     fn tell(&self, word: u8) {
         // A parent that has gone is found out about when it is waited for.
         let _ = rustix::io::write(&self.control, &[word]);
