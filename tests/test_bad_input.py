@@ -325,6 +325,8 @@ GARBLED = {
     "MINE with a part too few": Tag(lie.MINE, [3]),
     "MINE with a part too many": Tag(lie.MINE, [3, 4, [], 5]),
     "MINE of texts": Tag(lie.MINE, ["a", "b"]),
+    "CLASS with a part too many": Tag(lie.CLASS, [4, [], 5]),
+    "CLASS of a text": Tag(lie.CLASS, "a"),
     "LIST with a part too many": Tag(lie.LIST, [1, [], 2]),
     "BYTEARRAY of a text": Tag(lie.BYTEARRAY, [1, "text"]),
     "NAMED of numbers": Tag(lie.NAMED, [1, 2]),

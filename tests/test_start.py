@@ -334,12 +334,14 @@ def test_classes_of_a_preloaded_module_are_described_before_the_fork(module):
         foreseen = child.wrap_module("saranwrap._mirrors")._described
         classes = child.wrap_module(name)
         assert classes.Plain in foreseen
+    with saranwrap.Child() as child:
+        classes = child.wrap_module(name)
         before = saranwrap.status(classes)["requests"]
         plain = classes.Plain()
-        # That, and to ask how many there were. What the class is like comes along.
-        assert saranwrap.status(plain)["requests"] == before + 2
-        assert not hasattr(type(classes.Plain()), "__len__")
-        assert classes.Plain().size == 3
+        # The class, the object, and how many requests there were. What the class is like comes along.
+        assert saranwrap.status(plain)["requests"] == before + 3
+        assert not hasattr(type(plain), "__len__")
+        assert plain.size == 3
         # What was described is not what it is by now.
         classes.change()
         assert len(classes.Changed()) == 7

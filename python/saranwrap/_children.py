@@ -133,7 +133,8 @@ def begin(session: Session, chosen: Settings, routes: _output.Routes) -> None:
     sessions.add(session)
     if heartbeat is not None:
         _pulse.watch(session, heartbeat)
-    if not _modules_of_greenlets.isdisjoint(sys.modules):
+    # This way round: the other walks through all modules.
+    if not sys.modules.keys().isdisjoint(_modules_of_greenlets):
         use_hubs()
 
 

@@ -342,8 +342,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let id = self.reader.u64("id")?;
         let class = self.reader.u64("class")?;
         if parts == 3 {
-            let description = self.value()?;
-            classes::foretold(self.session, class, &description)?;
+            self.foretold(class)?;
         }
         classes::proxy(self.session, id, class)
     }
@@ -359,8 +358,20 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     fn class(&mut self) -> Result<Bound<'py, PyAny>> {
+        let described = matches!(self.reader.peek()?, Item::Array(_));
+        if described {
+            self.pair("class")?;
+        }
         let id = self.reader.u64("class")?;
+        if described {
+            self.foretold(id)?;
+        }
         classes::class(self.session, id)
+    }
+
+    fn foretold(&mut self, class: u64) -> Result<()> {
+        let description = self.value()?;
+        classes::foretold(self.session, class, &description)
     }
 
     fn named(&mut self) -> Result<Bound<'py, PyAny>> {

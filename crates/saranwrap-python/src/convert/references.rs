@@ -101,7 +101,7 @@ impl<'py> Encoder<'_, 'py> {
         if kinds::kind(self.session, object)?.has_value {
             return self.valued(object);
         }
-        let foreseen = self.foreseen(object)?;
+        let foreseen = self.foreseen(&object.get_type())?;
         let (id, class) = self.give(object);
         self.out.tag(tag::MINE);
         self.out.array(2 + usize::from(foreseen.is_some()));
@@ -110,14 +110,14 @@ impl<'py> Encoder<'_, 'py> {
         foreseen.map_or(Ok(()), |description| self.value(&description))
     }
 
-    /// What was described ahead of the object's class, if the other side has not met that yet and hears of it with the object. It would
-    /// ask next.
-    fn foreseen(&self, object: &Bound<'py, PyAny>) -> Result<Option<Bound<'py, PyAny>>> {
-        let (class, session) = (object.get_type(), self.session.get());
-        if !session.foretells.load(Ordering::Relaxed) || session.exports().has_pinned(&class) {
+    /// What was described ahead of a class, if the other side has not met that yet and hears of it with the first that it meets. It
+    /// would ask next.
+    fn foreseen(&self, class: &Bound<'py, PyType>) -> Result<Option<Bound<'py, PyAny>>> {
+        let session = self.session.get();
+        if !session.foretells.load(Ordering::Relaxed) || session.exports().has_pinned(class) {
             return Ok(None);
         }
-        let description = names::FORESEEN.get(object.py())?.call1((class,))?;
+        let description = names::FORESEEN.get(class.py())?.call1((class,))?;
         Ok((!description.is_none()).then_some(description))
     }
 
@@ -180,10 +180,14 @@ impl<'py> Encoder<'_, 'py> {
 
     /// A class by reference even where both sides have it under its name: one that the user wrapped.
     fn class_by_number(&mut self, object: &Bound<'py, PyAny>) -> Result<()> {
+        let foreseen = object.cast::<PyType>().map_or(Ok(None), |class| self.foreseen(class))?;
         let id = self.session.get().exports().pin(object);
         self.out.tag(tag::CLASS);
+        if foreseen.is_some() {
+            self.out.array(2);
+        }
         self.out.u64(id);
-        Ok(())
+        foreseen.map_or(Ok(()), |description| self.value(&description))
     }
 
     /// A class or function that the other side has under the same name.
