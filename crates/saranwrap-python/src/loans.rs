@@ -24,6 +24,9 @@ pub(crate) use change::{
 };
 pub(crate) use part::{Replaced, part};
 
+/// Maps for more loans than this are not kept for the next chain.
+const FEW: usize = 64;
+
 pub(crate) struct Loan {
     object: Py<PyAny>,
     agreed: Agreed,
@@ -40,6 +43,18 @@ pub(crate) struct Loans {
     next: u64,
     /// Exceptions of the other side that are on their way through this one, by id: each is one object as long as that takes.
     exceptions: NumberMap<Py<PyAny>>,
+}
+
+impl Loans {
+    /// Let go of everything, and keep the maps' memory.
+    fn end(&mut self) {
+        // Attached once, and not for each of the items.
+        Python::try_attach(|py| self.by_number.drain().for_each(|(_, loan)| loan.agreed.let_go(py)));
+        self.by_number.clear();
+        self.by_address.clear();
+        self.exceptions.clear();
+        self.next = 0;
+    }
 }
 
 thread_local! {
@@ -82,8 +97,12 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         // The loans are taken out of the map before they are dropped: destructors are foreign code and may come back here.
-        let ended = LOANS.with_borrow_mut(|all| all.leave(self.key));
-        drop(ended);
+        if let Some(mut ended) = LOANS.with_borrow_mut(|all| all.leave(self.key)) {
+            ended.end();
+            if ended.by_number.capacity() <= FEW {
+                LOANS.with_borrow_mut(|all| all.use_again(ended));
+            }
+        }
     }
 }
 

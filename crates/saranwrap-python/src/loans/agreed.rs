@@ -70,6 +70,13 @@ impl Agreed {
         }
     }
 
+    /// Nobody compares anything with it any more.
+    pub(super) fn let_go(self, py: Python<'_>) {
+        if let Self::List(items) | Self::Dict(items) | Self::Set(items) = self {
+            items.into_iter().for_each(|item| drop(item.into_bound(py)));
+        }
+    }
+
     pub(super) fn items(&self) -> &[Py<PyAny>] {
         match self {
             Self::List(items) | Self::Dict(items) | Self::Set(items) => items,
