@@ -3757,16 +3757,15 @@ class Waiter(object):
             del outcome
 
     def shut(self):
-        """From here on this thread is not interrupted. What was under way to it is raised in here, or has been."""
+        """From here on this thread is not interrupted. What was under way to it has been raised, or is not raised any more."""
         self.is_open = False
         while self.link.is_interrupting and self is not self.link.main:
             # It has looked at us already, perhaps.
             time.sleep(0.0001)
         if self.disturbed:
             self.disturbed = False
-            # An interpreter looks every so many steps whether there is something to raise.
-            for _ in range(1000):
-                pass
+            # What has not been raised by now is taken back.
+            self.link.raise_in(self.thread, None)
 
     def __del__(self):
         for fd in (self.reading, self.writing):
@@ -4007,8 +4006,10 @@ class Link(object):
                     self.serve_one(call, waiter)
                     continue
                 if waiter is self.main and self.poked:
+                    # What it has read may be for this thread, for which nobody rings: so look again.
                     self.heed_signal()
                     self._interrupt(waiter)
+                    continue
                 left = None if until is None else until - time.time()
                 if left is not None and left <= 0:
                     raise CallTimeout("a call took longer than its caller waits: nobody waits for it", None, "abandoned", "a callback")
@@ -4404,15 +4405,15 @@ def serve_on_threads(count):
 
 
 def raiser():
-    """What raises an exception in the thread with this number, at its next step; None where the interpreter cannot."""
+    """What raises an exception in the thread with this number, at one of its next steps, or takes that back (None instead of a class);
+    None where the interpreter cannot."""
     try:
         import ctypes
 
-        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
     except (ImportError, AttributeError):
         return None
-    raise_in.argtypes = ctypes.c_ulong, ctypes.py_object
-    return raise_in
+    return lambda thread, kind: set_exception(ctypes.c_ulong(thread), kind and ctypes.py_object(kind))
 
 
 def leave():
