@@ -119,3 +119,20 @@ fn what_cannot_be_sent_is_said_before_anything_goes() {
         assert_eq!(child.objects_out(), 0);
     });
 }
+
+#[derive(Debug, FromRemote)]
+struct Node {
+    #[allow(dead_code)] // What counts is that it is read.
+    next: Option<Box<Node>>,
+}
+
+#[test]
+fn an_object_that_leads_to_itself_is_no_value() {
+    with_child!(|child| {
+        let builtins = child.builtins().unwrap();
+        let endless = evaluate(&builtins, "type('Node', (), {'next': property(lambda self: self)})()");
+        let fault = endless.extract::<Node>().unwrap_err();
+        assert!(fault.to_string().contains("nested"), "{fault}");
+        assert!(child.is_alive());
+    });
+}

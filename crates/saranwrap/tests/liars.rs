@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used)] // In a test a panic is the message.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use saranwrap::arena::{Owner, Place, Room};
-use saranwrap::message::Hello;
+use saranwrap::child::Carrier;
+use saranwrap::message::{self, Header, Hello};
 use saranwrap::wire::{Reader, Writer, tag};
 use saranwrap::{
     Adopted, Applied, Arena, Buffer, Fault, Host, Kind, Link, Object, Outcome, Program, Result, Session, Value,
@@ -26,10 +29,15 @@ struct Liar<'a> {
     arena: &'a Arc<Arena>,
     /// A block that it has lent, and still writes to.
     lent: RefCell<Option<Room>>,
+    /// From some time on it answers all that it is asked with this.
+    always: RefCell<Option<Vec<u8>>>,
 }
 
 impl Host for Liar<'_> {
     fn apply(&self, body: &[u8], out: &mut Writer) -> Result<Applied> {
+        if let Some(bytes) = &*self.always.borrow() {
+            return Ok(answer(bytes, out));
+        }
         let mut reader = Reader::new(body);
         reader.array("request")?;
         if reader.u64("op")? == 14 {
@@ -76,6 +84,20 @@ impl Host for Liar<'_> {
                 self.lent.borrow().as_ref().unwrap().copy_in(0, &[2; MANY * 8]);
                 out.null();
                 Ok(Outcome::Answered.into())
+            }
+            "always" => {
+                *self.always.borrow_mut() = Some(told(&mut reader)?.to_vec());
+                out.null();
+                Ok(Outcome::Answered.into())
+            }
+            "trickle" => {
+                let header = Header { kind: message::Kind::Reply, id: 1, chain: 1, len: message::MAX_BODY };
+                let mut socket = File::from(self.link.fd().try_clone_to_owned().unwrap());
+                socket.write_all(&header.encode()).unwrap();
+                while socket.write_all(&[0x78; 64]).is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                unreachable!("the parent kills who does not stop");
             }
             other => panic!("the liar was asked for {other}"),
         }
@@ -145,15 +167,25 @@ fn child_main() {
     }
     let Adopted { link, arena, .. } = adopt_link().unwrap();
     link.hello(&Hello::ours(Vec::new()), None).unwrap();
-    let served = link.serve(&Liar { link: &link, asks: Cell::new(None), arena: &arena, lent: RefCell::default() });
+    let served = link.serve(&Liar {
+        link: &link,
+        asks: Cell::new(None),
+        arena: &arena,
+        lent: RefCell::default(),
+        always: RefCell::default(),
+    });
     // Its parent has found it out, as a rule.
     std::process::exit(i32::from(served.is_err()));
 }
 
 fn liar() -> Session {
+    program().spawn().unwrap()
+}
+
+fn program() -> Program {
     let arguments = ["child_main", "--exact", "--nocapture", "--quiet"];
     let program = Program::this().unwrap().timeout(Duration::from_secs(20)).grace(Duration::ZERO);
-    arguments.into_iter().fold(program, Program::arg).spawn().unwrap()
+    arguments.into_iter().fold(program, Program::arg)
 }
 
 /// What comes of such a lie, told by a new liar.
@@ -387,4 +419,105 @@ fn rubbish_comes_to_an_error_or_to_a_value() {
         Ok(())
     };
     runner.run(&(any::<bool>(), rubbish), told).unwrap();
+}
+
+/// What a user does with an object.
+type Act = fn(&Value) -> std::result::Result<(), Fault>;
+
+const ACTS: &[(&str, Act)] = &[
+    ("getattr", |it| it.getattr("x").map(drop)),
+    ("hasattr", |it| it.hasattr("x").map(drop)),
+    ("setattr", |it| it.setattr("x", 1)),
+    ("delattr", |it| it.delattr("x")),
+    ("call", |it| it.call0().map(drop)),
+    ("call_method", |it| it.call_method0("x").map(drop)),
+    ("get_item", |it| it.get_item(0).map(drop)),
+    ("set_item", |it| it.set_item(0, 1)),
+    ("del_item", |it| it.del_item(0)),
+    ("contains", |it| it.contains(0).map(drop)),
+    ("len", |it| it.len().map(drop)),
+    ("is_truthy", |it| it.is_truthy().map(drop)),
+    ("try_iter", |it| it.try_iter()?.take(3).try_for_each(|item| item.map(drop))),
+    ("prefetch", |it| it.try_iter()?.prefetch(9).take(3).try_for_each(|item| item.map(drop))),
+    ("extract", |it| it.extract::<Vec<i64>>().map(drop)),
+    ("fetch", |it| it.fetch().map(drop)),
+    ("buffer", |it| it.buffer::<u64>().map(drop)),
+    ("repr", |it| it.repr().map(drop)),
+    ("str", |it| it.str().map(drop)),
+    ("hash", |it| it.hash().map(drop)),
+    ("equals", |it| it.equals(1).map(drop)),
+    ("is_callable", |it| it.is_callable().map(drop)),
+    ("dir", |it| it.dir().map(drop)),
+    ("add", |it| it.add(1).map(drop)),
+    ("lt", |it| it.lt(1).map(drop)),
+    ("neg", |it| it.neg().map(drop)),
+    ("status", |it| it.proxy()?.session().status().map(drop)),
+    ("wrap_module", |it| it.proxy()?.session().wrap_module("x").map(drop)),
+    ("pipeline", |it| {
+        let q = it.proxy()?.session().pipeline();
+        let x = q.of(it)?.getattr("x");
+        q.run()?;
+        x.get().map(drop)
+    }),
+    ("later", |it| smol::block_on(it.later()?.getattr("x")).map(drop)),
+];
+
+/// Do each of these with an object of a liar that answers everything with these bytes.
+fn to_each_act(bytes: &[u8], look: impl Fn(&str, &Session, std::result::Result<(), Fault>)) {
+    for (name, act) in ACTS {
+        let session = liar();
+        let it = session.wrap_module("it").unwrap();
+        it.call_method("always", (bytes,)).unwrap();
+        look(name, &session, act(&Value::Object(it)));
+    }
+}
+
+#[test]
+fn each_act_finds_out_what_breaks_the_protocol() {
+    let lies: &[(&str, &[u8])] = &[
+        ("nothing", b""),
+        ("a text without an end", b"\x7b\xff\xff\xff\xff\xff\xff\xff\xffx"),
+        ("bytes without an end", b"\x5b\x00\x00\x00\xff\xff\xff\xff\xffx"),
+        ("items without an end", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff\x00"),
+        ("an object of ours that there is not", b"\xd9\x53\x05\x18\x4d"),
+        ("a text that is none", b"\x62\xff\xff"),
+    ];
+    for (what, lie) in lies {
+        to_each_act(lie, |act, session, result| {
+            let fault = result.expect_err(act);
+            assert_eq!(fault.kind(), Some(Kind::Garbled), "{act}, {what}: {fault}");
+            assert!(!session.is_alive(), "{act}, {what}");
+        });
+    }
+}
+
+#[test]
+fn each_act_takes_a_value_of_the_wrong_kind_for_one() {
+    let right = [0xf6, 0xf5, 0x00, 0x20, 0x80];
+    let more = [
+        b"\x61x".to_vec(),
+        b"\x41x".to_vec(),
+        b"\xfb\x7f\xf8\x00\x00\x00\x00\x00\x00".to_vec(),
+        b"\xc2\x49\x01\x00\x00\x00\x00\x00\x00\x00\x00".to_vec(),
+        mine(3, 4),
+        mine(u64::MAX, u64::MAX),
+        b"\xd9\x53\x07\x09".to_vec(),
+    ];
+    for lie in right.into_iter().map(|byte| vec![byte]).chain(more) {
+        to_each_act(&lie, |act, session, result| match result {
+            Ok(()) => {}
+            // It is a value, but not what such an act comes to; the link is as good as before.
+            Err(Fault::Mismatch(what)) => assert!(session.is_alive(), "{act}, {lie:x?}: {what}"),
+            Err(fault) => assert_eq!(fault.kind(), Some(Kind::Garbled), "{act}, {lie:x?}: {fault}"),
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_never_ends_is_waited_for_as_long_as_was_said() {
+    let session = program().carrier(Carrier::Stream).timeout(Duration::from_millis(300)).spawn().unwrap();
+    let it = session.wrap_module("it").unwrap();
+    let fault = it.call_method0("trickle").unwrap_err();
+    assert_eq!(fault.kind(), Some(Kind::TimedOut), "{fault}");
+    assert!(!session.is_alive());
 }

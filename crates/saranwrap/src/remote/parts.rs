@@ -1,5 +1,7 @@
 //! What derived conversions take apart: the items of a dict or a sequence, or the attributes of an object.
 
+use std::cell::Cell;
+
 use super::convert::{FromRemote, mismatch};
 use super::fault::{Fault, Result};
 use super::object::Object;
@@ -53,7 +55,7 @@ impl Parts {
     /// The part of this name.
     pub fn take<T: FromRemote>(&mut self, name: &str) -> Result<T> {
         match self.find(name)? {
-            Some(value) => T::from_remote(value).map_err(|fault| about(name, fault)),
+            Some(value) => part(value).map_err(|fault| about(name, fault)),
             None => T::absent().ok_or_else(|| Fault::mismatch(format!("there is no `{name}`"))),
         }
     }
@@ -61,7 +63,7 @@ impl Parts {
     /// The part of this name; where there is none, what the type begins with.
     pub fn take_or_default<T: FromRemote + Default>(&mut self, name: &str) -> Result<T> {
         match self.find(name)? {
-            Some(value) => T::from_remote(value).map_err(|fault| about(name, fault)),
+            Some(value) => part(value).map_err(|fault| about(name, fault)),
             None => Ok(T::default()),
         }
     }
@@ -71,7 +73,7 @@ impl Parts {
     #[allow(clippy::should_implement_trait)]
     pub fn next<T: FromRemote>(&mut self) -> Result<T> {
         let Kind::Row(row) = &mut self.0 else { return Err(Fault::mismatch("a value with names is in no order")) };
-        T::from_remote(row.next().unwrap_or(Value::None))
+        part(row.next().unwrap_or(Value::None))
     }
 
     fn find(&mut self, name: &str) -> Result<Option<Value>> {
@@ -88,6 +90,29 @@ impl Parts {
             Kind::Row(_) => Ok(None),
         }
     }
+}
+
+/// How many types may be inside each other.  An object of the other side may lead to itself, and this thread's stack has an end.
+const MOST_LEVELS: usize = 128;
+
+thread_local! {
+    static LEVEL: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What is read of a part, one level further in.
+fn part<T: FromRemote>(value: Value) -> Result<T> {
+    struct Stay;
+    impl Drop for Stay {
+        fn drop(&mut self) {
+            LEVEL.set(LEVEL.get() - 1);
+        }
+    }
+    LEVEL.set(LEVEL.get() + 1);
+    let _stay = Stay;
+    if LEVEL.get() > MOST_LEVELS {
+        return Err(Fault::mismatch(format!("parts are nested more than {MOST_LEVELS} deep")));
+    }
+    T::from_remote(value)
 }
 
 fn about(name: &str, fault: Fault) -> Fault {

@@ -31,6 +31,8 @@ impl<T: FromRemote> FromRemote for Vec<T> {
             && proxy.value().is_none()
         {
             return match proxy.fetch() {
+                // A child that lies could go on so for ever.
+                Ok(Value::Object(same)) if same.value().is_none() => Err(mismatch("a sequence", &Value::Object(same))),
                 Ok(fetched) => Self::from_remote(fetched),
                 // What cannot be fetched as a whole may give its items one by one.
                 Err(Fault::Raised(_)) => proxy.try_iter()?.map(|item| item?.extract()).collect(),
