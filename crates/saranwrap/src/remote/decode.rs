@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aliases::Aliases;
-use super::buffer::{Content, UntypedBuffer};
 use super::fault::{Fault, Result};
 use super::own::Export;
 use super::packed;
@@ -13,10 +12,8 @@ use super::shared::Shared;
 use super::steps::Promised;
 use super::value::Value;
 use super::whole::{Kind, bignum};
-use crate::arena::{Looking, Place};
 use crate::error::{Error, Result as LinkResult};
 use crate::op::{Op, Request, Step};
-use crate::sys::numbers::Words;
 use crate::wire::packed::{Packing, Run};
 use crate::wire::{Item, MAX_DEPTH, Reader, tag};
 
@@ -40,7 +37,7 @@ pub(crate) struct Decoder<'a> {
     pub(super) session: &'a Arc<Shared>,
     pub(crate) reader: Reader<'a>,
     /// What is read was written by this side, for the other one.
-    returned: bool,
+    pub(super) returned: bool,
     /// The positional arguments that were read so far: a later one may be named as the same.
     so_far: Vec<Value>,
     /// The request that this answers: an answer may name its arguments.
@@ -299,7 +296,7 @@ impl<'a> Decoder<'a> {
         self.reader.array(what)
     }
 
-    fn parts(&mut self, what: &'static str, wanted: usize) -> LinkResult<()> {
+    pub(super) fn parts(&mut self, what: &'static str, wanted: usize) -> LinkResult<()> {
         match self.reader.array(what)? {
             found if found == wanted => Ok(()),
             found => Err(Error::garbled(format!("{what} has {found} parts instead of {wanted}"))),
@@ -355,38 +352,6 @@ impl<'a> Decoder<'a> {
             Some(Export::Object(object)) => Ok(Value::Own(object)),
             _ => Err(Error::garbled(format!("no object here has the id {id}")).into()),
         }
-    }
-
-    fn block(&mut self) -> LinkResult<Vec<u8>> {
-        let place = Place::read(&mut self.reader)?;
-        if self.returned {
-            return self.session.arena.read_named(place);
-        }
-        Ok(self.session.arena.receive(place, Looking::Shared)?.to_vec())
-    }
-
-    /// What an object lends.  The bytes stay where they are.
-    fn buffer(&mut self) -> LinkResult<UntypedBuffer> {
-        self.parts("buffer", 5)?;
-        let names = (self.reader.text("order")?, self.reader.text("format")?);
-        let item_size = self.reader.u64("item size")?;
-        let sides = self.reader.array("shape")?;
-        let shape = (0..sides).map(|_| self.reader.u64("side")).collect::<LinkResult<Vec<_>>>()?;
-        let content = match self.reader.next()? {
-            Item::Bytes(bytes) => Content::Words(Words::of(bytes)),
-            Item::Tag(tag::BLOCK) if self.returned => Content::Words(Words::of(&self.block()?)),
-            Item::Tag(tag::BLOCK) => {
-                let place = Place::read(&mut self.reader)?;
-                let held = self.session.arena.receive(place, Looking::Shared)?;
-                // A part of something else may begin where no number may.
-                match held.cells::<u64>() {
-                    Some(_) => Content::Held(held),
-                    None => Content::Words(Words::of(&held.to_vec())),
-                }
-            }
-            other => return Err(Error::garbled(format!("where a buffer's bytes should be stands {other}"))),
-        };
-        UntypedBuffer::new(self.session, content, names, item_size, &shape)
     }
 
     /// The positional arguments of a call, to which more may be added by name.

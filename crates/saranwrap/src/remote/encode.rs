@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::buffer::{Layout, UntypedBuffer};
 use super::fault::{Fault, Result};
 use super::freight::{Freight, Kept, Lasting};
 use super::own::Own;
@@ -12,15 +11,10 @@ use super::proxy::{Named, Proxy};
 use super::raised::Raised;
 use super::shared::Shared;
 use super::value::{Array, Value};
-use crate::arena::{Place, Room};
-use crate::sys::numbers::{self, Element};
 use crate::wire::{MAX_DEPTH, Writer, tag};
 
 /// Containers by value have a loan number from here on: nothing is lent, and the other side has a copy of its own.
 const GIVEN_AWAY: u64 = 1 << 62;
-
-/// From this length on bytes go into a block of the arena.
-const LARGE: usize = 32 << 10;
 
 /// How many exceptions may be inside each other, as causes or arguments; of the others nothing is told.
 const MAX_CAUSES: usize = 16;
@@ -49,10 +43,10 @@ impl<'v> Iterator for Rest<'v> {
 /// Writes one message.  Each method writes one value; those that take a number of items are followed by as many values.
 #[derive(Debug)]
 pub struct Encoder<'a> {
-    session: &'a Arc<Shared>,
-    out: &'a mut Writer,
+    pub(super) session: &'a Arc<Shared>,
+    pub(super) out: &'a mut Writer,
     /// What goes with it.  Were a proxy that is named in it dropped before the message has gone, its release would go ahead of that.
-    freight: Freight,
+    pub(super) freight: Freight,
     /// How many exceptions are inside each other.
     depth: usize,
     /// The pipeline that this is a step of.
@@ -114,67 +108,11 @@ impl<'a> Encoder<'a> {
         self.out.text(value);
     }
 
-    /// Bytes; many of them through memory that both sides see.
-    pub fn bytes(&mut self, value: &[u8]) {
-        match self.room(value.len()) {
-            Some(room) => {
-                room.copy_in(0, value);
-                self.place(room.give());
-            }
-            None => self.out.bytes(value),
-        }
-    }
-
     /// In place of what a path leads to, the value that follows: so many names are left.
     pub(crate) fn partway(&mut self, left: u64) {
         self.out.tag(tag::PARTWAY);
         self.out.array(2);
         self.out.u64(left);
-    }
-
-    fn room(&self, len: usize) -> Option<Room> {
-        if len < LARGE { None } else { self.session.link.room(&self.session.arena, len) }
-    }
-
-    fn place(&mut self, place: Place) {
-        place.write(self.out);
-        self.freight.blocks.push(place);
-    }
-
-    /// Numbers, to arrive as a `memoryview` of them.
-    pub fn numbers<T: Element>(&mut self, values: &[T]) {
-        self.layout(&Layout::row::<T>(values.len()));
-        self.bytes(numbers::bytes_of(values));
-    }
-
-    /// What an object lends, to arrive as a `memoryview` of it.  What lies in memory that the other side sees is only named.
-    pub fn buffer(&mut self, buffer: &UntypedBuffer) {
-        self.layout(buffer.layout());
-        if let Some(held) = buffer.held()
-            && let Some(place) = self.session.arena.find(held.address().as_ptr() as usize, held.len())
-        {
-            self.freight.keeps.push(Kept::Buffer(buffer.clone()));
-            return self.place(place);
-        }
-        if let Some(held) = buffer.held()
-            && let Some(room) = self.room(held.len())
-        {
-            room.copy_from(held);
-            return self.place(room.give());
-        }
-        let mut bytes = vec![0; buffer.len_bytes()];
-        buffer.copy_out(0, &mut bytes);
-        self.bytes(&bytes);
-    }
-
-    fn layout(&mut self, layout: &Layout) {
-        self.out.tag(tag::BUFFER);
-        self.out.array(5);
-        self.out.text(if layout.fortran { "F" } else { "C" });
-        self.out.text(&layout.format);
-        self.out.u64(layout.item_size as u64);
-        self.out.array(layout.shape.len());
-        layout.shape.iter().for_each(|&side| self.out.u64(side as u64));
     }
 
     /// A tuple of so many items, which follow.

@@ -24,6 +24,7 @@ mod encode;
 mod aliases;
 mod whole;
 mod decode;
+mod bulk;
 mod classes;
 mod arguments;
 mod bound;
