@@ -262,13 +262,17 @@ fn buffers_are_awaited_and_travel_in_pipelines() {
         let lender = made(&child, "bytearray(50_000)");
         let lent = lender.buffer::<u8>().unwrap();
         let pipeline = child.pipeline();
+        let lent_there = pipeline.of(&lender).unwrap().special("__buffer__", ());
         let on = pipeline.of(&same).unwrap();
         let (one, other) =
             (on.call((&lent, AsBuffer(&large), "text")), on.call((AsBuffer(&large), &vec![7u8; 50_000])));
         pipeline.run().unwrap();
         assert_eq!(one.extract::<String>().unwrap(), "text", "{way}");
         assert_eq!(other.extract::<Vec<u8>>().unwrap(), vec![7; 50_000], "{way}");
-        drop((lent, lender, pipeline, one, other));
+        assert_eq!(lent_there.extract::<Buffer<u8>>().unwrap().item_count(), 50_000, "{way}");
+        let awaited = smol::block_on(lender.later().unwrap().buffer()).unwrap().extract::<Buffer<u8>>().unwrap();
+        assert_eq!(awaited.to_vec(), vec![0; 50_000], "{way}");
+        drop((lent, lender, pipeline, one, other, lent_there, awaited));
         assert_eq!((blocks_in(&child), blocks_out(&child)), (0, 0), "{way}");
     }
 }

@@ -114,6 +114,15 @@ impl Later {
         })
     }
 
+    /// See [`Object::buffer`]: `extract` makes a [`Buffer`](super::Buffer) of what it gives.
+    pub fn buffer(&self) -> Answer {
+        self.ask(Op::Special, 2, |out| {
+            out.text("__buffer__");
+            out.tuple(0);
+            Ok(())
+        })
+    }
+
     /// See [`Object::fetch`]: `extract` of what it gives asks for nothing more.
     pub fn fetch(&self) -> Answer {
         self.ask(Op::Copy, 2, |out| {
