@@ -18,6 +18,7 @@ import time
 import pytest
 import saranwrap
 from saranwrap import _zygote
+from saranwrap._native import OPS, rehearse
 
 from tests.conftest import of_the_native_child, settled
 from tests.test_life import exists
@@ -453,6 +454,18 @@ def test_the_next_child_is_forked_ahead():
         p = saranwrap.wrap(os, start="warm")
         assert p.getpid() == saranwrap.getpid(p) == spare
         assert spare not in _zygote.spares()
+
+
+def test_a_rehearsal_serves_all_that_is_asked_in_it():
+    asked = [(OPS["import"], 0, ("time",)), (OPS["getattr"], 1, ("sleep",)), (OPS["getattr"], 1, ("monotonic",))]
+    given = []
+
+    def perform(session):
+        session.serve()
+        given.append(session.counts()[0])
+
+    rehearse(asked, perform)
+    assert given == [len(asked)]
 
 
 @pytest.mark.usefixtures("anew")

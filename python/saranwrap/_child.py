@@ -35,7 +35,7 @@ def main() -> None:
     arguments = sys.argv[2:]
     if arguments:
         # A zygote: from here on this is one child of many.
-        await_birth(lambda: _load(arguments[1:]), _rehearse)
+        await_birth(lambda: _load(arguments[1:]), lambda: _rehearse(_FIRST_REQUESTS[:_SURE]))
         del sys.orig_argv[-len(arguments) :]
     session, (path, argv, spin, changes, concurrency, routed, language), notes = Session.adopt()
     serving.append(session)
@@ -96,7 +96,7 @@ def _load(arguments: list[str]) -> str | None:
         sys.path[:] = before
     if "logging" not in sys.modules:
         _home.watch("logging")
-    _rehearse()
+    _rehearse(_FIRST_REQUESTS)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             # What stays in the buffer would be written by each child.
@@ -146,16 +146,18 @@ _FIRST_REQUESTS: list[tuple[int, int, tuple[Any, ...]]] = [
     (OPS["describe"], 6, ()),
     (OPS["getattr"], 1, ("no such attribute",)),
 ]
+# How many of these are so likely that a process which was forked ahead is to have copies of what they write to.
+_SURE = 5
 
 
-def _rehearse() -> None:
-    """Begin, and answer them to nobody; what fails here fails again when it counts, and somebody is told.
+def _rehearse(requests: list[tuple[int, int, tuple[Any, ...]]]) -> None:
+    """Begin, and answer these to nobody; what fails here fails again when it counts, and somebody is told.
 
     Once before any fork, which makes what is made once; and in a process that was forked ahead of its use, which writes to the memory
     that a child writes to first, and so has its copies.
     """
     try:
-        rehearse(_FIRST_REQUESTS, _perform)
+        rehearse(requests, _perform)
     except Exception:  # noqa: BLE001
         return
 
