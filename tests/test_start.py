@@ -330,7 +330,9 @@ def test_classes_of_a_preloaded_module_are_described_before_the_fork(module):
             Changed.__len__ = lambda self: 7
     """
     name = module("with_classes", text)
-    saranwrap.preload(name)
+    # What is told of the abstract base classes of a class is told anew when any class is registered with one.
+    other = "import collections.abc\nclass Late: pass\ncollections.abc.Sized.register(Late)"
+    saranwrap.preload(name, module("that_registers", other))
     with saranwrap.Child() as child:
         foreseen = child.wrap_module("saranwrap._mirrors")._described
         classes = child.wrap_module(name)

@@ -92,8 +92,13 @@ def _load(arguments: list[str]) -> str | None:
                 importlib.import_module(name)
             except BaseException as error:  # noqa: BLE001  a module may raise anything, and `sys.exit()` is no reason to end
                 return f"cannot import {name!r}: {type(error).__name__}: {error}"
-            _foresee_classes_of(name)
         sys.path[:] = before
+    else:
+        modules = []
+    # Last: a module may register with abstract base classes, and what is told of them would no longer hold.
+    _foresee_classes_of_the_language()
+    for name in modules:
+        _foresee_classes_of(name)
     if "logging" not in sys.modules:
         _home.watch("logging")
     _rehearse(_FIRST_REQUESTS)
@@ -121,6 +126,9 @@ def _warm_up() -> None:
     importlib.import_module("saranwrap._host")
     # What a crash says goes to descriptor 2, whatever that is by then.
     faulthandler.enable(2, all_threads=True)
+
+
+def _foresee_classes_of_the_language() -> None:
     mirrors = importlib.import_module("saranwrap._mirrors")
     for cls in (
         types.ModuleType,
