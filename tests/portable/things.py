@@ -187,7 +187,8 @@ def logs(text):
 def crashes():
     import ctypes
 
-    ctypes.string_at(0)
+    # PyPy looks at what is read, but not at this.
+    ctypes.memmove(1, 2, 8)
 
 
 def starts_a_process(started=[]):
