@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import concurrent.futures
 import contextlib
+import gc
 import os
 import random
 import resource
@@ -437,6 +438,28 @@ def test_a_zygote_that_was_killed_is_replaced(start):
     words = [how(saranwrap.wrap(time, start=start)) for _ in range(3)]
     assert words[-1] == "warm"
     assert zygote not in _zygote.pids()
+
+
+@pytest.mark.usefixtures("anew")
+def test_a_start_that_failed_once_does_not_keep_the_child(monkeypatch):
+    saranwrap.close(saranwrap.wrap(time, start="warm"))
+    warm, failing = _zygote._warm, [True]
+
+    def fail_once(*arguments):
+        if failing:
+            failing.pop()
+            raise saranwrap.SaranwrapError("not now")
+        return warm(*arguments)
+
+    monkeypatch.setattr(_zygote, "_warm", fail_once)
+    gc.disable()
+    try:
+        p = saranwrap.wrap(time, start="warm")
+        pid = saranwrap.getpid(p)
+        del p
+        assert settled(lambda: not exists(pid))
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("anew")

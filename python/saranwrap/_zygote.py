@@ -98,6 +98,7 @@ def start(how: Start, setting: Setting) -> Session:
     guessed = _lately(outline)
     # A zygote that has died since it was last used is found out about here, and another one may do.
     patience = 2 if how == "warm" else 1
+    failure: SaranwrapError | None = None
     while patience:
         kind, zygote = guessed or _zygote_for(how, setting, environ, outline)
         if zygote is None:
@@ -105,6 +106,8 @@ def start(how: Start, setting: Setting) -> Session:
         try:
             session = _warm(kind, zygote, setting, environ, kind.inherited if guessed else None)
             if session is not None:
+                # What failed before has this frame in its traceback: both would keep the session beyond its last proxy.
+                failure = None
                 return session
         except SaranwrapError as error:
             _give_up(kind, zygote, str(error))
