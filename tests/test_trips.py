@@ -51,6 +51,24 @@ def test_a_method_is_called_in_one_trip(module):
     assert trips(thing, lambda: eval("thing.give(7)", {"thing": thing})) == 1
 
 
+def test_it_is_from_the_first_time_on(module):
+    thing = module.Thing()
+    before = saranwrap.status(module)["requests"]
+    given = thing.give(7)
+    assert saranwrap.status(module)["requests"] - before == 2
+    assert given == 7
+
+
+def test_what_is_called_here_is_sent_no_arguments_the_second_time(module):
+    thing, many = module.Thing(), ["text"] * 10_000
+    thing.kind = len
+    size = thing.kind(many)
+    before = saranwrap.status(thing)["bytes_in"]
+    again = thing.kind(many)
+    assert saranwrap.status(thing)["bytes_in"] - before < 1000
+    assert size == again == len(many)
+
+
 def test_what_one_instance_showed_is_known_of_the_others(module):
     thing = module.Thing()
     thing.give(1)

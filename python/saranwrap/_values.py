@@ -196,6 +196,11 @@ def built_in(qualname: str) -> type | None:
     return found if isinstance(found, type) else _HIDDEN_BY_NAME.get(qualname)
 
 
+def is_enum(cls: type) -> bool:
+    """Whether a class is an enumeration."""
+    return isinstance(cls, loaded("enum", "EnumMeta"))
+
+
 def is_known(cls: type) -> bool:
     """Whether instances of exactly this class are standard values."""
     name = _standard_name(cls)

@@ -134,14 +134,14 @@ impl Session {
         told.last(path)
     }
 
-    /// Call what a path of attributes leads to from the object with this id.
+    /// Call what a path of attributes leads to from the object with this id. Whether it was called there, and what it returned.
     pub(crate) fn call_attribute<'py>(
         slf: &Bound<'py, Self>,
         target: u64,
         path: &Bound<'py, PyTuple>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<(bool, Bound<'py, PyAny>)> {
         let head = Request { op: Op::CallAttr, target, argc: 3 };
         let mut arguments: Vec<Bound<'py, PyAny>> = args.iter().collect();
         arguments.extend(kwargs.iter().flat_map(|kwargs| kwargs.values()));
@@ -150,7 +150,10 @@ impl Session {
             encoder.positional(&arguments[..args.len()])?;
             encoder.kwargs(kwargs)
         })?;
-        if told.uncalled || told.left > 0 { told.last(path)?.call(args, kwargs) } else { Ok(told.value) }
+        if told.uncalled || told.left > 0 {
+            return Ok((false, told.last(path)?.call(args, kwargs)?));
+        }
+        Ok((true, told.value))
     }
 
     /// Apply a special method of the object with this id.

@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::addresses::{self, AddressMap};
 use crate::ahead::lock;
 use crate::bytecode::{Language, Load};
+use crate::mirror::Known;
 use crate::names;
 
 /// How many places are remembered. Code that is made anew again and again must not fill the memory.
@@ -17,15 +18,6 @@ const MAX_PLACES: usize = 8192;
 
 /// An instruction: the code it stands in, and where.
 type Place = (usize, usize);
-
-/// What an attribute was when its class was last asked for it.
-#[derive(Clone, Copy)]
-pub(crate) struct Known {
-    /// Something to call on the other side.
-    pub(crate) method: bool,
-    /// An object of the other side.
-    pub(crate) leads: bool,
-}
 
 /// Attributes that are asked for one after the other, with nothing in between.
 pub(crate) struct Route {
@@ -47,13 +39,17 @@ struct Verdict {
 
 static PLACES: Mutex<AddressMap<Place, Verdict>> = Mutex::new(addresses::new());
 
-/// What the running code goes on to do with what it gets for this name, as far as it is worth to be left to one trip.
-pub(crate) fn route(name: &Bound<'_, PyString>, known: Known) -> Option<Route> {
+/// What the running code goes on to do with what it gets for this name, as far as it is worth to be left to one trip. What was never
+/// asked for is called where it is, if it is asked for only to be called: the other side says so where that is not its own business.
+pub(crate) fn route(name: &Bound<'_, PyString>, known: Option<Known>) -> Option<Route> {
+    if known.is_some_and(|known| !known.method && !known.leads) {
+        return None;
+    }
     // No error of this room's own making concerns anybody.
-    if known.method || known.leads { look(name, known).unwrap_or(None) } else { None }
+    look(name, known).unwrap_or(None)
 }
 
-fn look(name: &Bound<'_, PyString>, known: Known) -> PyResult<Option<Route>> {
+fn look(name: &Bound<'_, PyString>, known: Option<Known>) -> PyResult<Option<Route>> {
     let py = name.py();
     // An audit hook hears of this, as it does of each log record and each namedtuple.
     let frame = names::GETFRAME.get(py)?.call0()?;
@@ -74,24 +70,26 @@ fn choose(
     places: &mut AddressMap<Place, Verdict>,
     place: Place,
     name: &Bound<'_, PyString>,
-    known: Known,
+    known: Option<Known>,
 ) -> Option<Route> {
     let py = name.py();
+    let is_method = known.is_some_and(|known| known.method);
+    let leads = known.is_some_and(|known| known.leads);
     let verdict = places.get_mut(&place)?;
     let begins = |names: &Py<PyTuple>| names.bind(py).get_borrowed_item(0).is_ok_and(|first| first.is(name));
     if let Some((names, at)) = verdict.called.as_ref().filter(|(names, _)| begins(names)) {
         let route = Route { names: names.clone_ref(py), calls: true };
         if *at == place.1 {
-            verdict.proven |= known.method;
-            return known.method.then_some(route);
+            verdict.proven |= is_method;
+            return (is_method || known.is_none()).then_some(route);
         }
         let last = (place.0, *at);
-        if known.leads && places.get(&last).is_some_and(|last| last.proven) {
+        if leads && places.get(&last).is_some_and(|last| last.proven) {
             return Some(route);
         }
     }
     let values = &places.get(&place)?.values;
-    let worth = known.leads && values.bind(py).len() > 1 && begins(values);
+    let worth = leads && values.bind(py).len() > 1 && begins(values);
     worth.then(|| Route { names: values.clone_ref(py), calls: false })
 }
 

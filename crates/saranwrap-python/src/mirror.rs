@@ -1,7 +1,6 @@
 //! What is known here of a remote class: the local class that stands for it, which of its attributes are called, and which lead on.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -13,6 +12,15 @@ use crate::ahead::lock;
 /// Names beyond these are asked for in a trip of their own. The user's code has them all, so there are not many.
 const MAX_NAMES: usize = 4096;
 
+/// What an attribute was when its class was last asked for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Something to call on the other side: to ask for it can be left to the call.
+    pub(crate) method: bool,
+    /// An object of the other side, which may be asked for attributes of its own.
+    pub(crate) leads: bool,
+}
+
 /// The local class for a class of the other side.
 #[pyclass(frozen, module = "saranwrap._native")]
 pub(crate) struct Mirror {
@@ -21,8 +29,7 @@ pub(crate) struct Mirror {
     pub(crate) answer: Py<PyAny>,
     /// Derived here from a remote class: some of the methods are local.
     pub(crate) derived: bool,
-    methods: Names,
-    leading: Names,
+    attributes: Mutex<AddressMap<usize, (Py<PyString>, Known)>>,
 }
 
 #[pymethods]
@@ -35,61 +42,23 @@ impl Mirror {
 
 impl Mirror {
     pub(crate) fn new(class: Py<PyAny>, answer: Py<PyAny>, derived: bool) -> Self {
-        Self { class, answer, derived, methods: Names::default(), leading: Names::default() }
+        Self { class, answer, derived, attributes: Mutex::default() }
     }
 
-    /// Whether this attribute of an instance was something to call when it was last asked for.
-    pub(crate) fn is_method(&self, name: &Bound<'_, PyString>) -> bool {
-        self.methods.contains(name)
+    /// What this attribute of an instance was when it was last asked for. A name is known by its address: those in code are interned.
+    pub(crate) fn known(&self, name: &Bound<'_, PyString>) -> Option<Known> {
+        lock(&self.attributes).get(&(name.as_ptr() as usize)).map(|(_, known)| *known)
     }
 
-    /// An instance has this attribute, to be called on the other side: to ask for it can be left to the call.
-    pub(crate) fn learn(&self, name: &Bound<'_, PyString>) {
-        self.methods.insert(name);
-    }
-
-    /// Whether this attribute of an instance was an object of the other side when it was last asked for.
-    pub(crate) fn leads_on(&self, name: &Bound<'_, PyString>) -> bool {
-        self.leading.contains(name)
-    }
-
-    /// This attribute of an instance is an object of the other side, which may be asked for attributes of its own.
-    pub(crate) fn learn_lead(&self, name: &Bound<'_, PyString>) {
-        self.leading.insert(name);
-    }
-}
-
-/// A set of names. A name is known by its address: those in code are interned.
-#[derive(Default)]
-struct Names {
-    /// Some bit for each of them: most names that are not among them are told by this alone.
-    bits: AtomicU64,
-    names: Mutex<AddressMap<usize, Py<PyString>>>,
-}
-
-impl Names {
-    fn contains(&self, name: &Bound<'_, PyString>) -> bool {
-        let address = name.as_ptr() as usize;
-        self.bits.load(Ordering::Relaxed) & bit(address) != 0 && lock(&self.names).contains_key(&address)
-    }
-
-    fn insert(&self, name: &Bound<'_, PyString>) {
-        if self.contains(name) {
-            return;
-        }
+    /// This is what an instance has under this name.
+    pub(crate) fn learn(&self, name: &Bound<'_, PyString>, known: Known) {
         let Ok(text) = name.to_str() else { return };
         let name = PyString::intern(name.py(), text);
         let address = name.as_ptr() as usize;
-        let mut names = lock(&self.names);
-        if names.len() < MAX_NAMES {
+        let mut attributes = lock(&self.attributes);
+        if attributes.len() < MAX_NAMES || attributes.contains_key(&address) {
             // What is replaced is the same text once more: no code runs as it is dropped.
-            names.insert(address, name.unbind());
-            self.bits.fetch_or(bit(address), Ordering::Relaxed);
+            attributes.insert(address, (name.unbind(), known));
         }
     }
-}
-
-/// Objects lie at multiples of 16.
-fn bit(address: usize) -> u64 {
-    1 << (address >> 4 & 63)
 }

@@ -113,7 +113,7 @@ names! {
     GETTRACE = "sys"."gettrace";
     OPMAP = "opcode"."opmap";
     METHOD = "types"."MethodType";
-    ENUM_META = "enum"."EnumMeta";
+    IS_ENUM = "saranwrap._values"."is_enum";
     REGISTER_AT_FORK = "os"."register_at_fork";
     EQ = "_operator"."eq";
     // Deadlines and threads.

@@ -7,7 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::callsite::Route;
+use crate::mirror::Known;
 use crate::proxy::{Proxy, keep_missing, take_missing};
+use crate::root::Place;
 use crate::session::Session;
 
 /// Attributes of what is behind `proxy`, to be fetched by the last step. It lives on the interpreter's stack between instructions,
@@ -36,10 +38,11 @@ impl Path {
         if !path.calls || path.taken.load(Ordering::Relaxed) < names.len() {
             return path.fetch(py)?.call(args, kwargs);
         }
-        path.proxy
-            .get()
-            .stand
-            .there(py, |place| Session::call_attribute(place.session.bind(py), place.id, names, args, kwargs))
+        path.proxy.get().stand.there(py, |place| {
+            let (called, value) = Session::call_attribute(place.session.bind(py), place.id, names, args, kwargs)?;
+            path.learn(place, called, py);
+            Ok(value)
+        })
     }
 
     fn __getattribute__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
@@ -72,10 +75,20 @@ impl Path {
         if path.calls || taken + 1 < names.len() { Ok(slf.clone().into_any()) } else { path.fetch(py) }
     }
 
+    /// What this side calls itself is fetched the next time, before anything is sent that it is called with.
+    fn learn(&self, place: &Place, called: bool, py: Python<'_>) {
+        let names = self.names.bind(py);
+        let Ok([name]) = <[Bound<'_, PyAny>; 1]>::try_from(names.iter().take(2).collect::<Vec<_>>()) else { return };
+        let (Ok(name), mirror) = (name.cast::<PyString>(), place.mirror.get()) else { return };
+        if mirror.known(name).is_none_or(|known| known.method != called) {
+            mirror.learn(name, Known { method: called, leads: false });
+        }
+    }
+
     /// What the names lead to that have been asked for.
     fn fetch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let names = self.names.bind(py).get_slice(0, self.taken.load(Ordering::Relaxed));
-        let follow = |place: &crate::root::Place| Session::follow(place.session.bind(py), place.id, &names);
+        let follow = |place: &Place| Session::follow(place.session.bind(py), place.id, &names);
         self.proxy.get().stand.there(py, follow)
     }
 }

@@ -12,8 +12,8 @@ use pyo3::types::{PyString, PyTuple, PyType};
 use saranwrap::link::Side;
 use saranwrap::op::Op;
 
-use crate::callsite::{self, Known};
-use crate::mirror::Mirror;
+use crate::callsite;
+use crate::mirror::{Known, Mirror};
 use crate::names;
 use crate::path::Path;
 use crate::root::{Place, Stand};
@@ -132,23 +132,23 @@ impl Proxy {
         proxy.stand.there(py, |place| {
             let session = place.session.bind(py);
             let mirror = place.mirror.get();
-            let known = Known { method: mirror.is_method(name), leads: mirror.leads_on(name) && is_parent(session) };
-            if let Some(route) = callsite::route(name, known) {
+            let known = mirror.known(name);
+            // Only a parent asks for a path.
+            let asked = known.map(|known| Known { leads: known.leads && is_parent(session), ..known });
+            if let Some(route) = callsite::route(name, asked) {
                 return Path::of(slf, route);
             }
             let value = Session::ask(session, Op::GetAttr, place.id, &[name.as_any()])?;
-            if is_object_there(session, &value) {
-                mirror.learn_lead(name);
+            let now = Known { method: is_callable_there(session, &value)?, leads: is_object_there(session, &value) };
+            if known != Some(now) {
+                mirror.learn(name, now);
             }
-            if is_callable_there(session, &value)? {
-                mirror.learn(name);
-                // What was fetched is an object of this child alone; the call by name is one of the root, and may be made again.
-                let known = Known { method: true, leads: false };
-                if proxy.stand.repeats()
-                    && let Some(route) = callsite::route(name, known)
-                {
-                    return Path::of(slf, route);
-                }
+            // What was fetched is an object of this child alone; the call by name is one of the root, and may be made again.
+            if now.method
+                && proxy.stand.repeats()
+                && let Some(route) = callsite::route(name, Some(Known { leads: false, ..now }))
+            {
+                return Path::of(slf, route);
             }
             Ok(value)
         })
@@ -181,9 +181,9 @@ impl Proxy {
     fn columns<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         slf.get().stand.there(py, |place| {
-            if !place.mirror.get().is_method(name) {
+            if place.mirror.get().known(name).is_none() {
                 Session::ask(place.session.bind(py), Op::GetAttr, place.id, &[name.as_any()])?;
-                place.mirror.get().learn(name);
+                place.mirror.get().learn(name, Known { method: true, leads: false });
             }
             Ok(())
         })?;

@@ -814,7 +814,7 @@ def is_for_asker(obj):
     how = route(obj)
     if how == BY_NAME:
         return id(obj) in NAMED_OBJECTS and name_of(obj) is not None
-    return how != REFERENCE
+    return how != REFERENCE or type(obj) in TWINS
 
 
 def is_asked_here(obj, loans):

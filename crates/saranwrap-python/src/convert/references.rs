@@ -33,7 +33,7 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
     }
     if let Ok(class) = callable.cast::<PyType>() {
         // Of exceptions and enums the asker may have the very class.
-        let local = class.is_subclass_of::<PyBaseException>()? || class.is_instance(names::ENUM_META.get(py)?)?;
+        let local = class.is_subclass_of::<PyBaseException>()? || names::IS_ENUM.get(py)?.call1((class,))?.is_truthy()?;
         return Ok(local || session.get().mirrored(callable).is_some() || is_named()?);
     }
     let plain = callable.is_exact_instance_of::<PyFunction>() || callable.get_type().is(names::METHOD.get(py)?);
@@ -41,6 +41,8 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
         return Ok(false);
     }
     match kinds::route(session, callable)? {
+        // What was derived on the other side may be called there.
+        route::REFERENCE if session.get().side() == Side::Child => Ok(!kinds::kind(session, callable)?.is_asked_here),
         route::REFERENCE | route::FRAME => Ok(false),
         // In a child only what came by name goes back by it.
         route::NAMED if session.get().side() == Side::Child => Ok(session.get().was_named(callable)? && is_named()?),
