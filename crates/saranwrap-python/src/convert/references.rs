@@ -33,7 +33,8 @@ pub(crate) fn is_for_asker(session: &Bound<'_, Session>, callable: &Bound<'_, Py
     }
     if let Ok(class) = callable.cast::<PyType>() {
         // Of exceptions and enums the asker may have the very class.
-        let local = class.is_subclass_of::<PyBaseException>()? || names::IS_ENUM.get(py)?.call1((class,))?.is_truthy()?;
+        let local =
+            class.is_subclass_of::<PyBaseException>()? || names::IS_ENUM.get(py)?.call1((class,))?.is_truthy()?;
         return Ok(local || session.get().mirrored(callable).is_some() || is_named()?);
     }
     let plain = callable.is_exact_instance_of::<PyFunction>() || callable.get_type().is(names::METHOD.get(py)?);
