@@ -42,7 +42,9 @@ def test_what_blocks_is_interrupted_and_the_next_call_is_right(remote, name):
 
 
 def test_the_error_is_a_timeout_error_that_names_the_act_the_object_and_the_time(remote):
-    with pytest.raises(TimeoutError, match=r"`call` on a `function` took longer than 0\.1 s: it was interrupted"):
+    with pytest.raises(
+        TimeoutError, match=r"`callattr` of `sleeps` on a `module` took longer than 0\.1 s: it was interrupted"
+    ):
         with timeout(SOON):
             remote.sleeps()
     error = CallTimeout("message", 2.0, "killed", "act")
