@@ -3743,6 +3743,8 @@ class Waiter(object):
                 if outcome is None:
                     self.is_open = self.serves
                     outcome = outcome_of(work, args)
+                if os.getpid() != self.link.pid:
+                    self.link.lie_in_fork()
                 self.shut()
                 break
             except BaseException:
@@ -3895,6 +3897,12 @@ class Link(object):
     def at_home(self):
         if os.getpid() != self.pid:
             raise Forked
+
+    def lie_in_fork(self):
+        """This thread is all that is left in a fork. What others held at that moment stays taken for ever: so there are new locks."""
+        self.lock, self.sending = RLock(), _thread.allocate_lock()
+        TABLE.lock = RLock()
+        self.is_interrupting = False
 
     def news(self):
         """Modules that were loaded since the parent was told."""
@@ -5124,6 +5132,7 @@ def follow_parent(fd):
 
 def forget_link():
     """In a fork of this process: nothing of the link is its own."""
+    LINK.lie_in_fork()
     # What is logged there goes home as before.
     try:
         os.close(LINK.fd)
