@@ -12,6 +12,8 @@ import time
 
 import saranwrap
 
+from tests.portable.coroutines import Meeting as Meeting
+
 
 def sleeps():
     time.sleep(1000)
@@ -177,19 +179,6 @@ def forks():
 def nested(function):
     before = threading.get_ident()
     return before, function(), threading.get_ident()
-
-
-class Meeting:
-    def __init__(self, count):
-        self.missing = count
-        self.complete = asyncio.Event()
-
-    async def come(self):
-        self.missing -= 1
-        if not self.missing:
-            self.complete.set()
-        await self.complete.wait()
-        return self.missing
 
 
 async def sleeps_as_task():

@@ -7,6 +7,7 @@ may be written to, the order of its items, its type, its shape and its bytes.
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 import types
 
@@ -55,8 +56,6 @@ def build(
         if session.is_parent:
             raise NotTransparent("cannot fetch an array of numpy by value: this process has not imported numpy")
         numpy = importlib.import_module("numpy")
-    import math
-
     dtype = _type_of(numpy, kind)
     sides = [side for side in shape if type(side) is int and side >= 0]
     if len(sides) != len(shape) or math.prod(sides) * dtype.itemsize != memoryview(memory).nbytes:

@@ -11,7 +11,6 @@ import weakref
 from abc import ABCMeta, get_cache_token
 
 from saranwrap import _ahead, _copies, _exceptions, _valued, _values
-from saranwrap._light import loaded
 from saranwrap._members import (
     EXCLUDED_NAMES,
     FAST,
@@ -39,7 +38,7 @@ def _kind(cls: type) -> str:
         return "exception"
     base = _valued.base_of(cls)
     value = f"value {base.__name__}" if base is not None else ""
-    if isinstance(cls, loaded("enum", "EnumMeta")):
+    if _values.is_enum(cls):
         return f"enum {value}"
     return value or "object"
 
@@ -157,8 +156,7 @@ def _make(session: Session, number: int, description: tuple[Any, ...]) -> tuple[
     twin = _values.find(module, qualname)
     twin = twin if isinstance(twin, type) and not isinstance(twin, RemoteType) else None
     if twin is not None and (
-        (kind == "exception" and issubclass(twin, BaseException))
-        or (kind.startswith("enum") and isinstance(twin, loaded("enum", "EnumMeta")))
+        (kind == "exception" and issubclass(twin, BaseException)) or (kind.startswith("enum") and _values.is_enum(twin))
     ):
         return twin, twin
     namespace: dict[str, Any] = {

@@ -306,7 +306,7 @@ def decode(kind: str, *parts: Any) -> Any:
 
 def _enum(cls: Any, name: str | None, member: Any) -> Any:
     """The local member, where the class is local; else the proxy of the remote one."""
-    if isinstance(cls, loaded("enum", "EnumMeta")) and not issubclass(type(member), cls):
+    if is_enum(cls) and not issubclass(type(member), cls):
         import enum
 
         found = cls._member_map_.get(name) if name is not None else None

@@ -56,22 +56,26 @@ fn look(name: &Bound<'_, PyString>, known: Option<Known>) -> PyResult<Option<Rou
     let at: usize = frame.getattr(intern!(py, "f_lasti"))?.extract()?;
     let code = frame.getattr(intern!(py, "f_code"))?;
     let place = (code.as_ptr() as usize, at);
-    let judged = lock(&PLACES).contains_key(&place);
-    if !judged {
-        judge(&code, place)?;
-    }
-    let route = choose(&mut lock(&PLACES), place, name, known);
+    let chosen = choose(&mut lock(&PLACES), place, name, known);
+    let route = match chosen {
+        Some(route) => route,
+        None => {
+            judge(&code, place)?;
+            choose(&mut lock(&PLACES), place, name, known).flatten()
+        }
+    };
     // A debugger may run code wherever it likes.
     Ok(route.filter(|_| names::GETTRACE.get(py).and_then(|trace| trace.call0()).is_ok_and(|trace| trace.is_none())))
 }
 
-/// A call at the end is left to the trip once it went to the other side: a method of a value that comes here is called here.
+/// The way from a place; None where that has not been judged. A call at the end of several names is left to the trip once it went to
+/// the other side: a method of a value that comes here is called here.
 fn choose(
     places: &mut AddressMap<Place, Verdict>,
     place: Place,
     name: &Bound<'_, PyString>,
     known: Option<Known>,
-) -> Option<Route> {
+) -> Option<Option<Route>> {
     let py = name.py();
     let is_method = known.is_some_and(|known| known.method);
     let leads = known.is_some_and(|known| known.leads);
@@ -81,16 +85,16 @@ fn choose(
         let route = Route { names: names.clone_ref(py), calls: true };
         if *at == place.1 {
             verdict.proven |= is_method;
-            return (is_method || known.is_none()).then_some(route);
+            return Some((is_method || known.is_none()).then_some(route));
         }
         let last = (place.0, *at);
         if leads && places.get(&last).is_some_and(|last| last.proven) {
-            return Some(route);
+            return Some(Some(route));
         }
     }
     let values = &places.get(&place)?.values;
     let worth = leads && values.bind(py).len() > 1 && begins(values);
-    worth.then(|| Route { names: values.clone_ref(py), calls: false })
+    Some(worth.then(|| Route { names: values.clone_ref(py), calls: false }))
 }
 
 /// Look what the code says at a place, and remember it.

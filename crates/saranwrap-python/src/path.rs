@@ -78,10 +78,11 @@ impl Path {
     /// What this side calls itself is fetched the next time, before anything is sent that it is called with.
     fn learn(&self, place: &Place, called: bool, py: Python<'_>) {
         let names = self.names.bind(py);
-        let Ok([name]) = <[Bound<'_, PyAny>; 1]>::try_from(names.iter().take(2).collect::<Vec<_>>()) else { return };
-        let (Ok(name), mirror) = (name.cast::<PyString>(), place.mirror.get()) else { return };
-        if mirror.known(name).is_none_or(|known| known.method != called) {
-            mirror.learn(name, Known { method: called, leads: false });
+        let Ok(name) = names.get_item(0).and_then(|name| Ok(name.cast_into::<PyString>()?)) else { return };
+        let mirror = place.mirror.get();
+        // Of a longer path the classes in between are not known.
+        if names.len() == 1 && mirror.known(&name).is_none_or(|known| known.method != called) {
+            mirror.learn(&name, Known { method: called, leads: false });
         }
     }
 

@@ -133,13 +133,13 @@ impl Proxy {
             let session = place.session.bind(py);
             let mirror = place.mirror.get();
             let known = mirror.known(name);
-            // Only a parent asks for a path.
-            let asked = known.map(|known| Known { leads: known.leads && is_parent(session), ..known });
-            if let Some(route) = callsite::route(name, asked) {
+            if let Some(route) = callsite::route(name, known) {
                 return Path::of(slf, route);
             }
             let value = Session::ask(session, Op::GetAttr, place.id, &[name.as_any()])?;
-            let now = Known { method: is_callable_there(session, &value)?, leads: is_object_there(session, &value) };
+            // Only a parent asks for a path.
+            let leads = session.get().side() == Side::Parent && is_object_there(session, &value);
+            let now = Known { method: is_callable_there(session, &value)?, leads };
             if known != Some(now) {
                 mirror.learn(name, now);
             }
@@ -215,10 +215,6 @@ impl Proxy {
     fn lock_valued(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
         self.valued.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_parent(session: &Bound<'_, Session>) -> bool {
-    session.get().side() == Side::Parent
 }
 
 /// Whether all that is asked of what was got is asked there.

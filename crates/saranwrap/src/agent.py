@@ -3744,7 +3744,7 @@ class Waiter(object):
                     self.is_open = self.serves
                     outcome = outcome_of(work, args)
                 if os.getpid() != self.link.pid:
-                    self.link.lie_in_fork()
+                    self.link.renew_locks()
                 self.shut()
                 break
             except BaseException:
@@ -3898,7 +3898,7 @@ class Link(object):
         if os.getpid() != self.pid:
             raise Forked
 
-    def lie_in_fork(self):
+    def renew_locks(self):
         """This thread is all that is left in a fork. What others held at that moment stays taken for ever: so there are new locks."""
         self.lock, self.sending = RLock(), _thread.allocate_lock()
         TABLE.lock = RLock()
@@ -5132,7 +5132,7 @@ def follow_parent(fd):
 
 def forget_link():
     """In a fork of this process: nothing of the link is its own."""
-    LINK.lie_in_fork()
+    LINK.renew_locks()
     # What is logged there goes home as before.
     try:
         os.close(LINK.fd)
